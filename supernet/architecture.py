@@ -26,9 +26,13 @@ class Architecture(Mapping[str, Any]):
     """
 
     __slots__ = ("_hash", "_values", "genes", "origin")
+    _hash: int | None
+    _values: Mapping[str, Any]
+    genes: bytes | None
+    origin: str | None
 
     def __init__(self, values: Mapping[str, Any], *, genes: bytes | None = None, origin: str | None = None) -> None:
-        """`genes` and `origin` are the encoded form and the fingerprint of the space that made it (an internal cache)."""
+        """`genes` and `origin`: the encoded form and the fingerprint of the space that made it (an internal cache)."""
         frozen = {name: _frozen(value) for name, value in values.items()}
         object.__setattr__(self, "_values", MappingProxyType(frozen))
         object.__setattr__(self, "_hash", None)
@@ -48,9 +52,11 @@ class Architecture(Mapping[str, Any]):
         return len(self._values)
 
     def __hash__(self) -> int:
-        if self._hash is None:
-            object.__setattr__(self, "_hash", hash(frozenset(self._values.items())))
-        return self._hash
+        known = self._hash
+        if known is None:
+            known = hash(frozenset(self._values.items()))
+            object.__setattr__(self, "_hash", known)
+        return known
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Architecture) and self.origin is not None and self.origin == other.origin:

@@ -121,11 +121,12 @@ class Counter:
                     f"gene {gene} and its {len(controllers) - 1} fellow controlling genes have more than "
                     f"{_MOST_ASSIGNMENTS} joint values: let rules depend on fewer genes together"
                 )
+        indices = [[a[g] or 0 for g in controllers] for a in assignments]
         counts = [[len(self._values[g]) if self._is_active(g, a) else 1 for g in leaves] for a in assignments]
         return _Component(
             controllers,
             leaves,
-            np.array([[a[g] or 0 for g in controllers] for a in assignments], dtype=np.int64).reshape(len(assignments), -1),
+            np.array(indices, dtype=np.int64).reshape(len(assignments), len(controllers)),
             np.array(counts, dtype=np.int64).reshape(len(assignments), len(leaves)),
         )
 

@@ -84,9 +84,11 @@ class Choice:
 
     @property
     def n_genes(self) -> int:
+        """Number of positions."""
         return 1 if self.repeat is None else self.repeat
 
     def label(self, position: int) -> str:
+        """Name of one gene: `"ks[3]"`, or the plain name of a scalar choice."""
         return self.name if self.repeat is None else f"{self.name}[{position}]"
 
 
@@ -180,7 +182,8 @@ class SearchSpace:
                 if not record["parents"]:
                     return None
                 parents = [labels[p] for p in record["parents"]]
-                allowed = {tuple(c.values[v] for (c, _), v in zip(parents, row, strict=True)) for row in record["allowed"]}
+                columns = [parent.values for parent, _ in parents]
+                allowed = {tuple(v[i] for v, i in zip(columns, row, strict=True)) for row in record["allowed"]}
                 return When(*((c.name, i) for c, i in parents), test=lambda *values: values in allowed)
 
             def aliases(position: int) -> dict[Any, Any]:
@@ -190,6 +193,16 @@ class SearchSpace:
             return Choice(choice.name, choice.values, choice.repeat, active, aliases)
 
         return cls(*(rules(choice) for choice in choices))
+
+    @cached_property
+    def smallest(self) -> Architecture:
+        """The first value everywhere."""
+        return self.decode(np.zeros((1, self.n_genes), dtype=np.int64))[0]
+
+    @cached_property
+    def largest(self) -> Architecture:
+        """The last value everywhere."""
+        return self.decode(self.n_values[None] - 1)[0]
 
     # --- architectures <-> genes ---
 
@@ -212,7 +225,7 @@ class SearchSpace:
             return np.zeros((0, self.n_genes), dtype=np.int64)
         origin = self.fingerprint
         if all(isinstance(a, Architecture) and a.origin == origin for a in architectures):
-            joined = b"".join(a.genes for a in architectures)  # type: ignore[attr-defined]
+            joined = b"".join(a.genes for a in architectures if isinstance(a, Architecture) and a.genes)
             return np.frombuffer(joined, dtype=np.uint16).reshape(-1, self.n_genes).astype(np.int64)
         return self.canonical(np.stack([self._encode_one(a) for a in architectures]))
 
@@ -232,12 +245,12 @@ class SearchSpace:
             for row, *values in zip(rows, *columns, strict=True)
         ]
 
-    def canonical(self, genes: NDArray[np.integer[Any]]) -> Genes:
+    def canonical(self, raw: NDArray[np.integer[Any]]) -> Genes:
         """Genes with aliases resolved and inactive genes set to the first value, same shape.
 
         Raises ArchitectureError for a wrong number of genes or an index out of range.
         """
-        genes = np.array(genes, dtype=np.int64)
+        genes: Genes = np.array(raw, dtype=np.int64)
         if genes.ndim != 2 or genes.shape[1] != self.n_genes:
             raise ArchitectureError(f"genes must have shape (n, {self.n_genes}), got {genes.shape}")
         if ((genes < 0) | (genes >= self.n_values)).any():
@@ -268,6 +281,14 @@ class SearchSpace:
         features = np.zeros((len(genes), int(starts[-1])), dtype=np.float32)
         np.put_along_axis(features, genes + starts[:-1], self.active(genes).astype(np.float32), axis=1)
         return features
+
+    def with_controllers(self, genes: Sequence[int]) -> list[int]:
+        """These genes and all that may switch them off, ascending."""
+        found = set(genes)
+        for gene in reversed(self._order):
+            if gene in found:
+                found.update(self._genes[gene].parents)
+        return sorted(found)
 
     # --- drawing ---
 

@@ -1,0 +1,1 @@
+"""Adapters: one module per family of super-networks."""

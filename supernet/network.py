@@ -1,0 +1,201 @@
+"""The super-network: a builder of plain sub-networks plus a rule for sharing weights between them."""
+
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from supernet import checkpoint
+from supernet.architecture import Architecture
+from supernet.blockmap import BlockMap
+from supernet.sharing import default_slice
+from supernet.space import SearchSpace
+
+_MOST_SKELETONS = 128
+
+
+class SuperNetwork(nn.Module, ABC):
+    """One set of weights that holds every sub-network of a search space.
+
+    A family gives `space` and `build`; sharing, extraction, cost counting, latency tables and export follow from them.
+    `shared` is the largest sub-network: it owns the weights. A family with settings assigns them (and `space`) before
+    it calls `super().__init__()`, which builds the largest sub-network.
+
+    Attributes:
+        space: what may vary; the values of each choice ascend, so that the last ones together hold all others.
+        input_shape: shape of one sample for families that take one float tensor; or override `example_inputs`.
+    """
+
+    space: SearchSpace
+    input_shape: tuple[int, ...] = (3, 224, 224)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._skeletons: OrderedDict[Architecture, nn.Module] = OrderedDict()
+        self.shared = self.build(self.largest)
+
+    @abstractmethod
+    def build(self, architecture: Architecture) -> nn.Module:
+        """The plain, static sub-network, with fresh weights."""
+
+    # --- what a family may refine ---
+
+    @property
+    def name(self) -> str:
+        """The family's name, as in checkpoints and reports."""
+        return type(self).__name__
+
+    @property
+    def smallest(self) -> Architecture:
+        """The sub-network with the first value of every choice."""
+        return self.space.smallest
+
+    @property
+    def largest(self) -> Architecture:
+        """The sub-network that owns all shared weights: the last value of every choice."""
+        return self.space.largest
+
+    def example_inputs(self, architecture: Architecture, batch_size: int = 1) -> tuple[Tensor, ...]:
+        """Inputs that a sub-network takes, for tracing, profiling and export."""
+        return (torch.randn(batch_size, *self.input_shape, generator=torch.Generator().manual_seed(0)),)
+
+    def slice_shared(self, name: str, owner: nn.Module, shape: torch.Size) -> Tensor:
+        """The part of shared tensor `name` that a sub-network with a tensor of this `shape` uses.
+
+        `owner` is the sub-network's module (on the meta device) that holds the tensor.
+        """
+        return default_slice(owner, self._tensors[name], shape)
+
+    def blocks_of(self, model: nn.Module) -> Mapping[str, Sequence[nn.Module]]:
+        """The model as blocks that run one after the other: name -> modules called in this order.
+
+        By default every child, looking into containers (Sequential, ModuleList) but not into other modules.
+        """
+        return {name: [module] for name, module in _contained(model)}
+
+    def block_genes(self) -> Mapping[str, Sequence[str]] | None:
+        """For each block, the labels of the genes that decide its structure and its input; None: found by trial."""
+        return None
+
+    # --- acting as a sub-network ---
+
+    def share(self, architecture: Architecture) -> dict[str, Tensor]:
+        """Every parameter and buffer of the sub-network as a view of the shared weights (or computed from them)."""
+        skeleton = self.skeleton(architecture)
+        modules = dict(skeleton.named_modules())
+        tensors = [*skeleton.named_parameters(), *skeleton.named_buffers()]
+        if missing := [name for name, _ in tensors if name not in self._tensors]:
+            raise ValueError(
+                f"{self.name}: {missing[0]!r} of the sub-network is not part of the largest one; "
+                "build it with the same names, or override `share`"
+            )
+        return {name: self.slice_shared(name, modules[name.rpartition(".")[0]], t.shape) for name, t in tensors}
+
+    def forward(self, *inputs: Any, architecture: Architecture | None = None, **named_inputs: Any) -> Any:
+        """The sub-network's function through the shared weights: `net(x, architecture)`; gradients reach them."""
+        if architecture is None:
+            *inputs_, architecture = inputs
+            inputs = tuple(inputs_)
+        skeleton = self.skeleton(architecture)
+        skeleton.train(self.training)
+        return functional_call(skeleton, self.share(architecture), inputs, named_inputs)
+
+    def extract(self, architecture: Architecture) -> nn.Module:
+        """The sub-network as a plain module in eval mode, with its own copy of the weights."""
+        model = self._on_meta(self.space.validate(architecture))
+        modules = dict(model.named_modules())
+        parameters = dict(model.named_parameters())
+        for name, tensor in self.share(architecture).items():
+            owner, _, attribute = name.rpartition(".")
+            copy = tensor.detach().clone(memory_format=torch.contiguous_format)
+            if name in parameters:
+                modules[owner]._parameters[attribute] = nn.Parameter(copy)
+            else:
+                modules[owner]._buffers[attribute] = copy
+        return model.eval()
+
+    def skeleton(self, architecture: Architecture) -> nn.Module:
+        """The sub-network without weights, cached: do not change it."""
+        architecture = self.space.validate(architecture)
+        if architecture in self._skeletons:
+            self._skeletons.move_to_end(architecture)
+        else:
+            self._skeletons[architecture] = self._on_meta(architecture)
+            if len(self._skeletons) > _MOST_SKELETONS:
+                self._skeletons.popitem(last=False)
+        return self._skeletons[architecture]
+
+    # --- costs and blocks ---
+
+    @cached_property
+    def block_map(self) -> BlockMap:
+        """Which blocks an architecture is made of."""
+        return BlockMap.of(self)
+
+    def costs(self, architectures: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[np.int64]]:
+        """Exact `macs` (one sample) and `params` of each architecture, each of shape (n_architectures,).
+
+        MACs are those of convolutions, linear layers and matrix products; parameters are all learnable tensors.
+        """
+        return self.block_map.costs(architectures)
+
+    # --- checkpoints ---
+
+    def load_checkpoint(self, path: str | Path) -> None:
+        """Loads weights that `save_checkpoint` wrote.
+
+        Raises CheckpointError (a ValueError) for a file that is truncated, of another family, or would run code.
+        """
+        checkpoint.load(self, Path(path))
+
+    def save_checkpoint(self, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
+        """Writes all shared weights as safetensors, with the family's name, the space and `metadata` in its header."""
+        checkpoint.save(self, Path(path), metadata or {})
+
+    # --- internals ---
+
+    @property
+    def _tensors(self) -> dict[str, Tensor]:
+        """Parameters and buffers of the largest sub-network, by name."""
+        found = self.__dict__.get("_tensor_cache")
+        if found is None:
+            found = dict(self.shared.named_parameters())
+            found.update(self.shared.named_buffers())
+            self.__dict__["_tensor_cache"] = found
+        return found
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        self.__dict__.pop("_tensor_cache", None)  # moving to a device may replace tensors
+        return super()._apply(fn, recurse)
+
+    def _on_meta(self, architecture: Architecture) -> nn.Module:
+        try:
+            with torch.device("meta"):
+                return self.build(architecture)
+        except (NotImplementedError, RuntimeError):  # a builder that computes with values: an ordinary build serves
+            return self.build(architecture)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        state["_skeletons"] = OrderedDict()
+        state.pop("_tensor_cache", None)
+        state.pop("block_map", None)
+        return state
+
+
+def _contained(model: nn.Module, prefix: str = "") -> list[tuple[str, nn.Module]]:
+    found: list[tuple[str, nn.Module]] = []
+    for name, child in model.named_children():
+        if type(child) in (nn.Sequential, nn.ModuleList):
+            found += _contained(child, f"{prefix}{name}.")
+        else:
+            found.append((f"{prefix}{name}", child))
+    return found
