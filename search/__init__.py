@@ -1,1 +1,38 @@
-"""."""
+"""Hardware-aware multi-objective search over the sub-networks of a super-network."""
+
+from search import tactics
+from search.api import run
+from search.engine import Engine, Job, LocalEngine, Outcome
+from search.errors import ConstraintError, SearchError, StoreError
+from search.history import History
+from search.objective import Constraint, Objective
+from search.pareto import hypervolume, non_dominated
+from search.problem import Problem
+from search.result import Result
+from search.store import Measurement, Store, Study, Trial
+from search.tactics import Proposal, Tactic
+
+__all__ = [
+    "Constraint",
+    "ConstraintError",
+    "Engine",
+    "History",
+    "Job",
+    "LocalEngine",
+    "Measurement",
+    "Objective",
+    "Outcome",
+    "Problem",
+    "Proposal",
+    "Result",
+    "SearchError",
+    "Store",
+    "StoreError",
+    "Study",
+    "Tactic",
+    "Trial",
+    "hypervolume",
+    "non_dominated",
+    "run",
+    "tactics",
+]

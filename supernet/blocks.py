@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ class Call:
         """The block as one module."""
         return self.modules[0] if len(self.modules) == 1 else nn.Sequential(*self.modules)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Digest of the structure of the modules and of the shapes and types of the inputs."""
         described = [_structure(module) for module in self.modules]
@@ -36,6 +37,48 @@ class Call:
         return sum(p.numel() for p in {id(p): p for m in self.modules for p in m.parameters()}.values())
 
     def count_macs(self) -> int:
+        """Multiply-accumulates of this call (of all its samples): convolutions, linear layers, matrix products."""
+        return count_macs(self.module, self.args, self.kwargs)
+
+
+Memo = dict[str, Any]
+"""Outputs of blocks by key: on the meta device, where an output is only a shape, a block need not run twice."""
+
+
+def capture(
+    model: nn.Module, blocks: Mapping[str, Sequence[nn.Module]], inputs: Sequence[Any], memo: Memo | None = None
+) -> dict[str, Call]:
+    """Runs `model(*inputs)` once and records with what each block was called; blocks that are not called are absent.
+
+    With a `memo` (meta device only), blocks of one module whose key is in it do not run, and new ones are added.
+    """
+    calls: dict[str, Call] = {}
+    with ExitStack() as stack, torch.no_grad():
+        for name, modules in blocks.items():
+            _watch(stack, calls, name, tuple(modules), memo)
+        model(*inputs)
+    return {name: calls[name] for name in blocks if name in calls}
+
+
+def _watch(
+    stack: ExitStack, calls: dict[str, Call], name: str, modules: tuple[nn.Module, ...], memo: Memo | None
+) -> None:
+    """Until `stack` closes, the first module's `forward` records its call (and may answer from the memo)."""
+    run = modules[0].forward
+
+    def recording(*args: Any, **kwargs: Any) -> Any:
+        call = calls.setdefault(name, Call(modules, args, kwargs))
+        if memo is None or len(modules) > 1:
+            return run(*args, **kwargs)
+        if call.key not in memo:
+            memo[call.key] = run(*args, **kwargs)
+        return memo[call.key]
+
+    modules[0].forward = recording
+    stack.callback(modules[0].__dict__.pop, "forward")
+
+
+def count_macs(self) -> int:
         """Multiply-accumulates of this call (of all its samples): convolutions, linear layers, matrix products."""
         return count_macs(self.module, self.args, self.kwargs)
 
@@ -58,19 +101,6 @@ def count_macs(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any] 
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(*args, **(kwargs or {}))
     return int(counter.get_total_flops()) // 2
-
-
-def _recorder(calls: dict[str, Call], name: str, modules: tuple[nn.Module, ...]) -> Any:
-    def record(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        calls.setdefault(name, Call(modules, args, kwargs))
-
-    return record
-
-
-def _removing(handle: Any) -> ExitStack:
-    stack = ExitStack()
-    stack.callback(handle.remove)
-    return stack
 
 
 def _structure(module: nn.Module) -> list[Any]:

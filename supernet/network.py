@@ -16,6 +16,7 @@ from torch.func import functional_call
 from supernet import checkpoint
 from supernet.architecture import Architecture
 from supernet.blockmap import BlockMap
+from supernet.building import build_on_meta
 from supernet.sharing import default_slice
 from supernet.space import SearchSpace
 
@@ -77,7 +78,7 @@ class SuperNetwork(nn.Module, ABC):
     def blocks_of(self, model: nn.Module) -> Mapping[str, Sequence[nn.Module]]:
         """The model as blocks that run one after the other: name -> modules called in this order.
 
-        By default every child, looking into containers (Sequential, ModuleList) but not into other modules.
+        By default every child; lists of modules and sequences of compound modules count as many blocks.
         """
         return {name: [module] for name, module in _contained(model)}
 
@@ -177,11 +178,7 @@ class SuperNetwork(nn.Module, ABC):
         return super()._apply(fn, recurse)
 
     def _on_meta(self, architecture: Architecture) -> nn.Module:
-        try:
-            with torch.device("meta"):
-                return self.build(architecture)
-        except (NotImplementedError, RuntimeError):  # a builder that computes with values: an ordinary build serves
-            return self.build(architecture)
+        return build_on_meta(lambda: self.build(architecture))
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
@@ -194,7 +191,8 @@ class SuperNetwork(nn.Module, ABC):
 def _contained(model: nn.Module, prefix: str = "") -> list[tuple[str, nn.Module]]:
     found: list[tuple[str, nn.Module]] = []
     for name, child in model.named_children():
-        if type(child) in (nn.Sequential, nn.ModuleList):
+        compound = any(True for part in child.children() for _ in part.children())
+        if type(child) is nn.ModuleList or (type(child) is nn.Sequential and compound):
             found += _contained(child, f"{prefix}{name}.")
         else:
             found.append((f"{prefix}{name}", child))

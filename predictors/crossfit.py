@@ -1,0 +1,63 @@
+"""Standard deviations for models that give none."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictors.base import Estimate, Floats, Predictor
+from predictors.folds import assign_folds
+
+
+class CrossFit(Predictor):
+    """Base of predictors around a model without an uncertainty of its own.
+
+    The mean comes from a model of all rows. The variance is the mean squared out-of-fold residual (noise and typical
+    model error) plus the variance between the fold models at the row asked for (doubt about this row).
+    A subclass writes `_model`, and `_tuned` if its model has settings to choose.
+    """
+
+    n_folds: int
+    random_state: int
+
+    def _model(self, X: Floats, z: Floats, settings: dict[str, float]) -> Any:
+        """A fitted model: an object whose `predict` maps rows to means."""
+        raise NotImplementedError(f"{type(self).__name__} must define _model")
+
+    def _tuned(self, X: Floats, z: Floats) -> dict[str, float]:
+        return {}
+
+    def _fit(self, X: Floats, z: Floats) -> None:
+        if self.n_folds < 2:
+            raise ValueError(f"n_folds must be at least 2, got {self.n_folds}")
+        self.settings_ = self._tuned(X, z)
+        fold = assign_folds(X, self.n_folds, self.random_state)
+        self.members_, predicted = self._cross_fitted(X, z, fold, self.settings_)
+        self.residual_ = float(np.sqrt(np.mean((z - predicted) ** 2)))
+        self.model_ = self._model(X, z, self.settings_)
+
+    def _predict(self, X: Floats) -> Estimate:
+        spread = np.std([member.predict(X) for member in self.members_], axis=0)
+        return self.model_.predict(X), np.hypot(self.residual_, spread)
+
+    def out_of_fold(self, X: Floats, y: Floats, fold: NDArray[np.int64]) -> Estimate:
+        """As in `Predictor`, but settings are tuned once, on all rows, and the std is the residuals' in all rows.
+
+        Tuning a handful of settings on all rows flatters the result little, and spares a nested cross-validation.
+        """
+        mean, scale = y.mean(), y.std() or 1.0
+        z = (y - mean) / scale
+        _, predicted = self._cross_fitted(X, z, fold, self._tuned(X, z))
+        residual = float(np.sqrt(np.mean((z - predicted) ** 2)))
+        return mean + scale * predicted, np.full(len(y), scale * residual)
+
+    def _cross_fitted(
+        self, X: Floats, z: Floats, fold: NDArray[np.int64], settings: dict[str, float]
+    ) -> tuple[list[Any], Floats]:
+        """One model per fold, fitted on the others, and their out-of-fold predictions [n]."""
+        models, predicted = [], np.empty(len(z))
+        for k in np.unique(fold):
+            held_out = fold == k
+            models.append(self._model(X[~held_out], z[~held_out], settings))
+            predicted[held_out] = models[-1].predict(X[held_out])
+        return models, predicted

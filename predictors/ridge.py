@@ -1,0 +1,25 @@
+"""Linear predictor."""
+
+from sklearn.linear_model import BayesianRidge
+
+from predictors.base import Estimate, Floats, Predictor
+from predictors.registry import register
+
+
+@register("ridge")
+class Ridge(Predictor):
+    """Bayesian ridge: penalty and noise by marginal likelihood (MacKay 1992), so it needs no cross-validation.
+
+    `max_iter` bounds the steps of that maximisation.
+    """
+
+    def __init__(self, max_iter: int = 300) -> None:
+        """Settings are checked in `fit`."""
+        self.max_iter = max_iter
+
+    def _fit(self, X: Floats, z: Floats) -> None:
+        self.model_ = BayesianRidge(max_iter=self.max_iter).fit(X, z)
+
+    def _predict(self, X: Floats) -> Estimate:
+        mean, std = self.model_.predict(X, return_std=True)
+        return mean, std

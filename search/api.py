@@ -1,0 +1,127 @@
+"""`search.run`: checks what it is given, opens the store and hands over to the driver."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from search.driver import Driver, identity_of
+from search.engine import Engine, LocalEngine
+from search.errors import SearchError
+from search.history import History
+from search.objective import Objective
+from search.problem import Problem
+from search.progress import show
+from search.result import Result
+from search.store import Store
+from search.tactics import Tactic, create, default_batch_size, settings_of
+from supernet.space import SearchSpace
+
+
+def run(
+    space: SearchSpace,
+    objectives: Sequence[Objective],
+    *,
+    tactic: str | Tactic = "linas",
+    budget: int = 250,
+    seed: int = 0,
+    store: str | os.PathLike[str] | Store | None = None,
+    constraints: Mapping[str, Any] | None = None,
+    batch_size: int | None = None,
+    predictor: Any = "auto",
+    engine: Engine | None = None,
+    progress: bool | Callable[[History], None] = True,
+    name: str | None = None,
+) -> Result:
+    """Searches for the architectures on the best trade-off between the objectives.
+
+    With a store, a search that was stopped goes on where it was, however it was stopped, and a larger budget continues
+    a finished one. Searches that differ in objectives, constraints, tactic, settings, seed, batch size or name are
+    different studies; in one store they share measurements.
+
+    Args:
+        space: where to search.
+        objectives: one or more.
+        tactic: a name out of `search.tactics.available()`, or a tactic.
+        budget: number of architectures to evaluate, failed ones included.
+        seed: of everything that is drawn.
+        store: a file, an open store, or None for one in memory.
+        constraints: bounds by objective name, as in `{"latency": ("<=", 20.0)}`. Those on cheap objectives are exact:
+            what violates them is never measured.
+        batch_size: architectures per proposal. None: the tactic's own rule, usually a fifth of the budget between 4
+            and 50; a study keeps the one it began with.
+        predictor: for tactics given by name that predict: a name for `predictors.create`, a predictor or a function
+            that makes one.
+        engine: carries out the measurements; None: one after the other in this process.
+        progress: a bar on a terminal and log lines elsewhere (True), nothing (False), or a function that is called
+            with the history after each evaluation.
+        name: makes studies different that agree in all else.
+
+    Raises:
+        SearchError: (a ValueError) says what is wrong and what is allowed. What was measured stays in the store.
+    """
+    problem = Problem.of(space, objectives, constraints)
+    _require_count("budget", budget, 1)
+    _require_count("seed", seed, 0)
+    chosen = _tactic(tactic, predictor)
+    size = _batch_size(chosen, budget, batch_size)
+    identity = identity_of(
+        problem,
+        {"tactic": described(chosen), "seed": int(seed), "batch_size": batch_size, "name": name},
+    )
+    with show(progress, budget) as shown, _opened(store) as opened:
+        opened.bind(space)
+        study = opened.study(identity, size)
+        return Driver(problem, chosen, opened, study, engine or LocalEngine(), budget, int(seed), shown).run()
+
+
+def described(thing: Any) -> Any:
+    """JSON-compatible data that is equal for equal settings, in every process."""
+    if thing is None or isinstance(thing, (str, int, float, bool)):
+        return thing
+    if isinstance(thing, (list, tuple)):
+        return [described(item) for item in thing]
+    name = f"{type(thing).__module__}.{type(thing).__qualname__}"
+    if is_dataclass(thing) and not isinstance(thing, type):
+        return {"class": name, **{f.name: described(getattr(thing, f.name)) for f in fields(thing) if f.init}}
+    if hasattr(thing, "__qualname__"):
+        return f"{thing.__module__}.{thing.__qualname__}"
+    if callable(getattr(thing, "get_params", None)):
+        return {"class": name, **{key: described(value) for key, value in sorted(thing.get_params().items())}}
+    return {"class": name}
+
+
+def _tactic(tactic: Any, predictor: Any) -> Tactic:
+    if isinstance(tactic, str):
+        return create(tactic, **({"predictor": predictor} if "predictor" in settings_of(tactic) else {}))
+    if not callable(getattr(tactic, "propose", None)):
+        raise SearchError(f"tactic must be a name or have a method propose(history, n, rng), got {tactic!r}")
+    if predictor != "auto":
+        raise SearchError("predictor applies to a tactic given by name: a tactic object holds its own")
+    return tactic  # type: ignore[no-any-return]
+
+
+def _batch_size(tactic: Tactic, budget: int, given: int | None) -> int:
+    if given is not None:
+        _require_count("batch_size", given, 1)
+    size = getattr(tactic, "batch_size", default_batch_size)(budget) if given is None else given
+    if budget < size:
+        raise SearchError(
+            f"budget {budget} is smaller than the first batch of {size}: raise the budget"
+            + ("" if given is None else f", or set batch_size to at most {budget}")
+        )
+    return int(size)
+
+
+def _require_count(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise SearchError(f"{name} must be an integer of at least {least}, got {value!r}")
+
+
+def _opened(store: Any) -> Any:
+    if isinstance(store, Store):
+        return nullcontext(store)
+    if store is not None and not isinstance(store, (str, os.PathLike)):
+        raise SearchError(f"store must be a path, a search.Store or None, got {store!r}")
+    return Store(store)

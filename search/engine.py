@@ -1,0 +1,59 @@
+"""Engines carry out measurements: here, one at a time in this process."""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from search.objective import Objective
+from supernet.architecture import Architecture
+
+
+@dataclass(frozen=True)
+class Job:
+    """One expensive objective of one architecture."""
+
+    architecture: Architecture
+    objective: Objective
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job: a finite value, or NaN and an error."""
+
+    job: Job
+    value: float
+    error: str | None
+    seconds: float
+
+
+class Engine(Protocol):
+    """Measures jobs, in any order and any number at once."""
+
+    def measure(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
+        """Yields one outcome per job as it becomes known. A failing measure is an outcome, not an exception."""
+        ...
+
+
+class LocalEngine:
+    """Measures in this process, strictly one after the other, in the order given."""
+
+    def measure(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
+        """Takes the next job only when the last outcome has been taken (and stored)."""
+        for job in jobs:
+            yield perform(job)
+
+
+def perform(job: Job) -> Outcome:
+    """Measures one job. Exceptions, values that are not finite and wrong shapes become errors."""
+    start = time.perf_counter()
+    value, error = float("nan"), None
+    try:
+        value = float(job.objective.values([job.architecture])[0])
+        if not np.isfinite(value):
+            value, error = float("nan"), f"the measured value is {value}"
+    except Exception as failure:
+        error = f"{type(failure).__name__}: {failure}"
+    return Outcome(job, value, error, time.perf_counter() - start)

@@ -1,0 +1,104 @@
+"""Objectives say what is optimised and how it is measured; constraints bound them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from search.errors import ConstraintError, SearchError
+from supernet.architecture import Architecture
+
+Measure = Callable[[list[Architecture]], ArrayLike]
+"""Maps n architectures to n values."""
+
+_RESERVED = ("architecture", "status", "error", "batch")
+_OPERATORS = ("<=", ">=")
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One quantity to optimise.
+
+    Args:
+        name: unique within a search; names a column of `Result.frame`.
+        goal: "max" or "min".
+        measure: list of n architectures -> n finite numbers. An expensive one is called with one architecture.
+        expensive: False for exact, cheap quantities: they are evaluated inside the search, for thousands of
+            architectures per call, and are never stored. A NaN of a cheap objective marks an architecture infeasible.
+        scope: what a value depends on beside the architecture (weights, data, device). Studies that share a store
+            share the measurements of objectives with equal name and scope.
+    """
+
+    name: str
+    _: KW_ONLY
+    goal: Literal["max", "min"] = "max"
+    measure: Measure
+    expensive: bool = True
+    scope: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise SearchError(f"an objective needs a name, got {self.name!r}")
+        if self.name in _RESERVED or self.name.startswith("predicted_"):
+            raise SearchError(
+                f"objective name {self.name!r} is taken by a column of the results: "
+                f"choose another than {', '.join(_RESERVED)} and predicted_*"
+            )
+        if self.goal not in ("max", "min"):
+            raise SearchError(f"objective {self.name!r}: goal must be 'max' or 'min', got {self.goal!r}")
+        if not callable(self.measure):
+            raise SearchError(f"objective {self.name!r}: measure must be a function, got {self.measure!r}")
+        if not isinstance(self.scope, str):
+            raise SearchError(f"objective {self.name!r}: scope must be a string, got {self.scope!r}")
+
+    @property
+    def sign(self) -> int:
+        """Factor that turns values into something to minimise."""
+        return 1 if self.goal == "min" else -1
+
+    def values(self, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
+        """Measured values, shape (n_architectures,). Raises SearchError for another shape than that."""
+        values = np.asarray(self.measure(list(architectures)), dtype=np.float64)
+        if values.shape != (len(architectures),):
+            raise SearchError(
+                f"objective {self.name!r}: measure must return an array of shape ({len(architectures)},) "
+                f"for {len(architectures)} architectures, got shape {values.shape}"
+            )
+        return values
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A bound on one objective; `operator` is "<=" or ">="."""
+
+    objective: str
+    operator: str
+    bound: float
+
+    @classmethod
+    def parse(cls, objective: Objective, given: Any) -> "Constraint":
+        """Reads `("<=", 20.0)`, or a number, which means "at least this good".
+
+        Raises ConstraintError naming the objective and what is allowed.
+        """
+        if isinstance(given, (int, float, np.number)) and not isinstance(given, bool):
+            given = ("<=" if objective.goal == "min" else ">=", given)
+        message = f"constraint on {objective.name!r}: expected a pair such as ('<=', 20.0), got {given!r}"
+        if isinstance(given, str) or not isinstance(given, Sequence) or len(given) != 2:
+            raise ConstraintError(message)
+        operator, bound = given
+        if operator not in _OPERATORS:
+            raise ConstraintError(f"{message}: the operator must be one of {', '.join(_OPERATORS)}")
+        if isinstance(bound, bool) or not isinstance(bound, (int, float, np.number)) or not np.isfinite(bound):
+            raise ConstraintError(f"{message}: the bound must be a finite number")
+        return cls(objective.name, operator, float(bound))
+
+    def violation(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How far values lie outside, relative to the bound; 0 where it is met, inf for NaN. Same shape as `values`."""
+        excess = values - self.bound if self.operator == "<=" else self.bound - values
+        return np.where(np.isnan(excess), np.inf, np.maximum(excess, 0.0) / (abs(self.bound) or 1.0))
+
+    def __str__(self) -> str:
+        return f"{self.objective} {self.operator} {self.bound:g}"

@@ -1,0 +1,84 @@
+"""Non-dominated sets and hypervolume."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from search.errors import SearchError
+
+
+def non_dominated(points: ArrayLike, goals: Sequence[str]) -> NDArray[np.bool_]:
+    """Which points no other point dominates, shape (n,). Equal points do not dominate each other; NaN rows never count.
+
+    Args:
+        points: shape (n, n_objectives).
+        goals: "max" or "min" per objective.
+    """
+    from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
+
+    minimised = _minimised(points, goals)
+    rows = np.flatnonzero(~np.isnan(minimised).any(axis=1))
+    mask = np.zeros(len(minimised), dtype=bool)
+    if len(rows):
+        mask[rows[NonDominatedSorting().do(minimised[rows], only_non_dominated_front=True)]] = True
+    return mask
+
+
+def hypervolume(points: ArrayLike, reference: ArrayLike, goals: Sequence[str]) -> float:
+    """Volume that the points dominate, as seen from the reference point (Zitzler and Thiele, 1999).
+
+    Args:
+        points: shape (n, n_objectives), as measured; NaN rows and points not better than the reference add nothing.
+        reference: shape (n_objectives,), as measured.
+        goals: "max" or "min" per objective.
+    """
+    from pymoo.indicators.hv import HV
+
+    minimised = _minimised(points, goals)
+    corner = _minimised(np.asarray(reference, dtype=np.float64)[None], goals)[0]
+    if np.isnan(corner).any():
+        raise SearchError(f"the reference point must have no NaN, got {reference!r}")
+    inside = (minimised < corner).all(axis=1)
+    return float(HV(ref_point=corner)(minimised[inside])) if inside.any() else 0.0
+
+
+def hypervolume_curve(points: ArrayLike, reference: ArrayLike, goals: Sequence[str]) -> NDArray[np.float64]:
+    """Hypervolume of the first 1, 2, ... n points, shape (n,)."""
+    values = np.asarray(points, dtype=np.float64)
+    curve = np.zeros(len(values))
+    front = values[:0]
+    for i, point in enumerate(values):
+        candidate = np.concatenate([front, point[None]])
+        keep = non_dominated(candidate, goals)
+        grown = bool(keep[-1])
+        front = candidate[keep] if grown else front
+        curve[i] = hypervolume(front, reference, goals) if grown else (curve[i - 1] if i else 0.0)
+    return curve
+
+
+def default_reference(points: ArrayLike, goals: Sequence[str]) -> NDArray[np.float64] | None:
+    """The worst value of each objective, moved away from the best by a tenth of their range; None without points.
+
+    Args:
+        points: shape (n, n_objectives); NaN rows are left out.
+        goals: "max" or "min" per objective.
+    """
+    minimised = _minimised(points, goals)
+    known = minimised[~np.isnan(minimised).any(axis=1)]
+    if not len(known):
+        return None
+    worst, best = known.max(axis=0), known.min(axis=0)
+    margin = np.where(worst > best, 0.1 * (worst - best), 0.1 * np.maximum(np.abs(worst), 1e-9))
+    corner: NDArray[np.float64] = _minimised((worst + margin)[None], goals)[0]
+    return corner
+
+
+def _minimised(points: ArrayLike, goals: Sequence[str]) -> NDArray[np.float64]:
+    values = np.asarray(points, dtype=np.float64)
+    if isinstance(goals, str) or any(goal not in ("max", "min") for goal in goals):
+        raise SearchError(f"goals must be a list of 'max' and 'min', got {goals!r}")
+    if values.ndim != 2 or values.shape[1] != len(goals):
+        raise SearchError(f"points must have shape (n, {len(goals)}) for {len(goals)} goals, got {values.shape}")
+    signs = np.array([1.0 if goal == "min" else -1.0 for goal in goals])
+    return np.asarray(values * signs, dtype=np.float64)

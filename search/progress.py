@@ -1,0 +1,115 @@
+"""Shows how a search is doing: a bar on a terminal, occasional log lines elsewhere."""
+
+import logging
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from search.errors import SearchError
+from search.history import History
+
+logger = logging.getLogger("search")
+_LOG_LINES = 10
+
+Callback = Callable[[History], None]
+
+
+class Progress(Protocol):
+    """Is told the history after each evaluated architecture."""
+
+    def update(self, history: History) -> None:
+        """Called with a history that grows by one or more rows."""
+        ...
+
+
+class Silent:
+    """Shows nothing."""
+
+    def update(self, history: History) -> None:
+        """See `Progress`."""
+
+
+class Calls:
+    """Hands each history to a function."""
+
+    def __init__(self, callback: Callback) -> None:
+        self._callback = callback
+
+    def update(self, history: History) -> None:
+        """See `Progress`."""
+        self._callback(history)
+
+
+class Log:
+    """Writes about ten log lines in the course of a search."""
+
+    def __init__(self, budget: int) -> None:
+        self._budget = budget
+        self._step = max(1, budget // _LOG_LINES)
+        self._next = self._step
+
+    def update(self, history: History) -> None:
+        """See `Progress`."""
+        if len(history) >= self._next:
+            self._next = len(history) + self._step
+            logger.info("%d/%d evaluated, %s", len(history), self._budget, describe(history))
+
+
+class Bar:
+    """A rich progress bar on standard error; use as a context manager."""
+
+    def __init__(self, budget: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        self._bar = RichProgress(
+            TextColumn("search"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[state]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._task = self._bar.add_task("search", total=budget, state="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def update(self, history: History) -> None:
+        """See `Progress`."""
+        self._bar.update(self._task, completed=len(history), state=describe(history))
+
+
+def describe(history: History) -> str:
+    """Best feasible value of each objective, hypervolume and number of failures, in one line."""
+    parts = []
+    known = history.values[history.feasible]
+    for column, objective in enumerate(history.objectives):
+        if len(known):
+            best = known[:, column].max() if objective.goal == "max" else known[:, column].min()
+            parts.append(f"{objective.name} {best:.4g}")
+    if len(history.objectives) > 1:
+        parts.append(f"hypervolume {history.hypervolume:.4g}")
+    if n_failed := int(np.count_nonzero(~history.measured)):
+        parts.append(f"{n_failed} failed")
+    return ", ".join(parts)
+
+
+def show(progress: Any, budget: int) -> AbstractContextManager[Progress]:
+    """What `search.run(progress=...)` asks for: True, False or a function of the history."""
+    if isinstance(progress, bool):
+        if not progress:
+            return nullcontext(Silent())
+        return Bar(budget) if sys.stderr.isatty() else nullcontext(Log(budget))
+    if callable(progress):
+        return nullcontext(Calls(progress))
+    raise SearchError(f"progress must be True, False or a function of the history, got {progress!r}")

@@ -1,0 +1,127 @@
+"""What a search found."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from search import pareto
+from search.errors import SearchError
+from search.history import History
+from search.objective import Constraint
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """Everything that a search evaluated, in order.
+
+    Args:
+        history: genes and values.
+        predicted: values predicted when each was proposed, shape (n, n_objectives), NaN where none were.
+        errors: per evaluation, why it failed; None where it did not.
+        identity: what was asked for, as JSON-compatible data.
+        ended: why the search ended.
+    """
+
+    history: History
+    predicted: NDArray[np.float64]
+    errors: Sequence[str | None]
+    identity: Mapping[str, Any]
+    ended: str
+
+    @cached_property
+    def frame(self) -> "pd.DataFrame":
+        """One row per evaluated architecture, in order of evaluation.
+
+        Columns: "architecture"; one per objective, NaN where it failed; "status": "ok", "failed" or "infeasible"
+        (measured, but violating a constraint); "error"; "batch"; "predicted_<name>" per expensive objective, NaN
+        where nothing was predicted.
+        """
+        import pandas as pd
+
+        history = self.history
+        architectures = np.empty(len(history), dtype=object)
+        architectures[:] = history.space.decode(history.genes)
+        status = np.where(history.feasible, "ok", np.where(history.measured, "infeasible", "failed"))
+        columns: dict[str, Any] = {"architecture": architectures}
+        columns |= {name: history.values[:, i] for i, name in enumerate(history.problem.names)}
+        columns |= {"status": status, "error": np.array(self.errors, dtype=object), "batch": history.batches}
+        for i, objective in enumerate(history.objectives):
+            if objective.expensive:
+                columns[f"predicted_{objective.name}"] = self.predicted[:, i]
+        return pd.DataFrame(columns)
+
+    @property
+    def failures(self) -> "pd.DataFrame":
+        """The rows of `frame` that failed."""
+        return self.frame[~self.history.measured]
+
+    def pareto(self) -> "pd.DataFrame":
+        """The feasible rows that no feasible row dominates, best first by the first cheap (else minimised) objective.
+
+        The index says at which evaluation each was found.
+        """
+        objectives = self.history.objectives
+        first = min(objectives, key=lambda o: (o.expensive, o.goal == "max"))
+        front = self.frame[self.history.pareto]
+        return front.sort_values(first.name, ascending=first.goal == "min", kind="stable")
+
+    def hypervolume(self, reference: ArrayLike | None = None) -> float:
+        """Hypervolume of the front.
+
+        Args:
+            reference: shape (n_objectives,). None: per objective the worst value in the first batch, moved outwards
+                by a tenth of the range there. Give one to compare searches: the default differs from search to search.
+        """
+        point = self._reference(reference)
+        return 0.0 if point is None else pareto.hypervolume(self._front_values, point, self.history.problem.goals)
+
+    def hypervolume_curve(self, reference: ArrayLike | None = None) -> NDArray[np.float64]:
+        """Hypervolume after each evaluation, shape (n,); `reference` as for `hypervolume`."""
+        point = self._reference(reference)
+        if point is None:
+            return np.zeros(len(self.history))
+        values = np.where(self.history.feasible[:, None], self.history.values, np.nan)
+        return pareto.hypervolume_curve(values, point, self.history.problem.goals)
+
+    def best(self, objective: str, **constraints: Any) -> "pd.Series[Any]":
+        """The feasible row with the best value of an objective, as in `best("accuracy", latency=20.0)`.
+
+        Args:
+            objective: name.
+            constraints: per objective a number (at least this good) or a pair such as `("<=", 20.0)`.
+
+        Raises SearchError where the name is unknown or no row qualifies.
+        """
+        by_name = {o.name: o for o in self.history.objectives}
+        for name in (objective, *constraints):
+            if name not in by_name:
+                raise SearchError(f"unknown objective {name!r}: this search has {', '.join(by_name)}")
+        rows = self.frame[self.history.feasible]
+        for name, given in constraints.items():
+            constraint = Constraint.parse(by_name[name], given)
+            rows = rows[constraint.violation(rows[name].to_numpy(dtype=np.float64)) == 0]
+            if rows.empty:
+                raise SearchError(f"no evaluated architecture meets {constraint} with the constraints before it")
+        if rows.empty:
+            raise SearchError("no evaluated architecture is feasible")
+        ascending = by_name[objective].goal == "min"
+        return rows.sort_values(objective, ascending=ascending, kind="stable").iloc[0]
+
+    @property
+    def _front_values(self) -> NDArray[np.float64]:
+        return self.history.values[self.history.pareto]
+
+    def _reference(self, reference: ArrayLike | None) -> NDArray[np.float64] | None:
+        if reference is None:
+            return self.history.reference
+        point = np.asarray(reference, dtype=np.float64)
+        if point.shape != (len(self.history.objectives),):
+            raise SearchError(f"reference must hold one value per objective {self.history.problem.names}, got {point}")
+        return point

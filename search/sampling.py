@@ -1,0 +1,92 @@
+"""Drawing architectures that meet the constraints which need no measurement."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from search.errors import ConstraintError
+from search.history import History
+from search.problem import Problem
+from supernet.space import Genes, SearchSpace
+
+_ENUMERABLE = 20_000  # spaces up to this size are filtered as a whole
+_MOST_DRAWS = 50_000
+_POPULATION, _GENERATIONS = 100, 60
+
+
+def draw(history: History, n: int, rng: np.random.Generator) -> Genes:
+    """Up to `n` distinct unseen admissible architectures, uniform; shape (<= n, n_genes).
+
+    Exact for small spaces. In large ones by rejection; where next to nothing is admissible, evolution finds the rest,
+    which is then no uniform draw.
+    """
+    space = history.space
+    if space.size <= _ENUMERABLE:
+        left = _eligible(space.enumerate(), history)
+        return left[rng.permutation(len(left))[:n]]
+    found = np.zeros((0, space.n_genes), dtype=np.int64)
+    drawn, chunk = 0, n + n // 4 + 8
+    while len(found) < n and drawn < _MOST_DRAWS:
+        fresh = space.sample_genes(min(chunk, space.size), rng)
+        found = _distinct(np.concatenate([found, _eligible(fresh, history)]))
+        drawn, chunk = drawn + len(fresh), min(2 * chunk, 8192)
+    if len(found) < n:
+        met = _least_violating(history.problem.cheap_part, found, rng)
+        found = _distinct(np.concatenate([found, _eligible(met, history)]))
+    return found[:n]
+
+
+def require_admissible(problem: Problem, rng: np.random.Generator) -> None:
+    """Raises ConstraintError where no architecture can be found that meets the cheap constraints.
+
+    Samples first; where they all fail, pymoo minimises the violation before this gives up. The error names the
+    constraint and the best value found.
+    """
+    if problem.expensive.all():
+        return
+    cheap = problem.cheap_part
+    sample = problem.space.sample_genes(min(1000, problem.space.size), rng)
+    if cheap.admissible(sample).any():
+        return
+    if cheap.admissible(_least_violating(cheap, sample, rng)).any():
+        return
+    for constraint in cheap.constraints:
+        alone = replace(cheap, constraints=(constraint,))
+        genes = _least_violating(alone, sample, rng)
+        values = alone.cheap_values(genes)
+        if not (alone.violation(values) == 0).any():
+            best = values[np.argmin(alone.violation(values)), alone.names.index(constraint.objective)]
+            raise ConstraintError(
+                f"no architecture meets the constraint {constraint}: the best value found is {best:g}. "
+                f"Choose a bound within reach"
+            )
+    if cheap.constraints:
+        listed = ", ".join(map(str, cheap.constraints))
+        raise ConstraintError(f"no architecture was found that meets these constraints together: {listed}")
+    raise ConstraintError("no architecture was found whose cheap objectives are all finite")
+
+
+def corners(space: SearchSpace) -> Genes:
+    """First values throughout, and last values throughout: usually the smallest and the largest sub-network."""
+    return np.unique(space.canonical(np.stack([np.zeros_like(space.n_values), space.n_values - 1])), axis=0)
+
+
+def _least_violating(problem: Problem, start: Genes, rng: np.random.Generator) -> Genes:
+    """Architectures that an evolution towards less violation came across."""
+    from search.evolution import Pool, evolve
+
+    def judge(genes: Genes) -> Pool:
+        return Pool(genes, np.zeros((len(genes), 1)), problem.violation(problem.cheap_values(genes)))
+
+    first = np.concatenate([start, corners(problem.space)])
+    return evolve(problem.space, judge, first, population=_POPULATION, generations=_GENERATIONS, rng=rng).genes
+
+
+def _eligible(genes: Genes, history: History) -> Genes:
+    unseen = genes[~history.seen(genes)]
+    return unseen[history.problem.admissible(unseen)]
+
+
+def _distinct(genes: Genes) -> Genes:
+    first = {row.tobytes(): i for i, row in reversed(list(enumerate(genes)))}
+    return genes[sorted(first.values())]

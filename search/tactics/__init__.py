@@ -1,0 +1,32 @@
+"""Tactics: functions from what is known to what should be measured next. One module here, or `register`, adds one."""
+
+import importlib
+import pkgutil
+from typing import Any
+
+from search.errors import SearchError
+from search.tactics.base import Proposal, Tactic, default_batch_size, register, registered
+
+__all__ = ["Proposal", "Tactic", "available", "create", "default_batch_size", "register", "settings_of"]
+
+
+def available() -> list[str]:
+    """Names that `create` knows, sorted."""
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+    return sorted(registered)
+
+
+def settings_of(name: str) -> list[str]:
+    """Names of a tactic's settings. Raises SearchError naming the tactics that exist."""
+    if name not in available():
+        raise SearchError(f"unknown tactic {name!r}: available are {', '.join(available())}")
+    return list(getattr(registered[name], "__dataclass_fields__", {}))
+
+
+def create(name: str, **settings: Any) -> Tactic:
+    """A tactic by name. Raises SearchError naming the tactics or settings that exist."""
+    known = settings_of(name)
+    if unknown := [setting for setting in settings if setting not in known]:
+        raise SearchError(f"tactic {name!r} has no setting {unknown[0]!r}: it has {', '.join(known) or 'none'}")
+    return registered[name](**settings)

@@ -1,0 +1,18 @@
+"""Tasks: the data and the metrics that sub-networks are trained, calibrated and measured with."""
+
+from supernet.tasks.augmentation import Augmentation
+from supernet.tasks.base import Task
+from supernet.tasks.datasets import cifar10, digits, image_folder
+from supernet.tasks.images import ImageClassification
+from supernet.tasks.splits import ImageArray, ImageFiles
+
+__all__ = [
+    "Augmentation",
+    "ImageArray",
+    "ImageClassification",
+    "ImageFiles",
+    "Task",
+    "cifar10",
+    "digits",
+    "image_folder",
+]

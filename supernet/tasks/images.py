@@ -1,0 +1,229 @@
+"""Image classification over any data set of PIL images: timm's evaluation transforms, top-1, calibration, training."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+
+from supernet.tasks.augmentation import Augmentation
+from supernet.tasks.splits import ImageSet, digest
+from supernet.tasks.transforms import InputTransform, resolve_settings
+
+_MIB = 2**20
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageClassification:
+    """Images with one class each.
+
+    A model's `pretrained_cfg` (timm's) says its input size, mean and standard deviation; a model without one is taken
+    to want the task's. Data sets that fit `cache_mb` are transformed once per input size and kept as tensors.
+
+    Args:
+        name: for messages and reports.
+        splits: data sets by split name: "validation", and where there are any "train" and "test".
+        class_names: by class index.
+        image_size: height and width in pixels for models that do not say theirs.
+        channels: 1 (grey) or 3 (RGB): what images are converted to.
+        mean, std: per channel, for models that do not say theirs.
+        interpolation, crop_pct: of the evaluation transform, as timm defines them.
+        batch_size: samples per evaluation batch.
+        n_calibration: training images for batch-norm calibration, in batches of about `calibration_batch_size`.
+        n_workers: processes that load images, for data sets that are not cached.
+    """
+
+    name: str
+    splits: Mapping[str, ImageSet]
+    class_names: tuple[str, ...]
+    image_size: int = 224
+    channels: int = 3
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    interpolation: str = "bilinear"
+    crop_pct: float = 0.875
+    batch_size: int = 250
+    n_calibration: int = 2000
+    calibration_batch_size: int = 200
+    n_workers: int = 0
+    cache_mb: int = 256
+    _cache: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.channels not in (1, 3):
+            raise ValueError(f"task {self.name!r}: channels must be 1 (grey) or 3 (RGB), got {self.channels!r}")
+        if len(self.mean) != self.channels or len(self.std) != self.channels:
+            raise ValueError(f"task {self.name!r}: mean and std need {self.channels} values, one per channel")
+        if empty := [split for split, images in self.splits.items() if len(images) == 0]:
+            raise ValueError(f"task {self.name!r}: the {empty[0]} split holds no images")
+
+    # --- what it is ---
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of data, splits, classes and every setting that changes a measured value."""
+        described = {
+            "splits": {split: digest(images) for split, images in sorted(self.splits.items())},
+            "classes": list(self.class_names),
+            "transform": [self.image_size, self.channels, self.mean, self.std, self.interpolation, self.crop_pct],
+            "calibration": [self.n_calibration, self.calibration_batch_size],
+        }
+        return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
+
+    def n_samples(self, split: str = "validation") -> int:
+        """Number of images of a split."""
+        return len(self._images(split))
+
+    def samples(self, split: str = "test", n: int = 1) -> list[tuple[Any, int]]:
+        """The first `n` images of a split, as PIL images of the task's channels, with their class indices."""
+        images = self._images(split)
+        convert = InputTransform.mode_of(self.channels)
+        raw = [images[i] for i in range(min(n, len(images)))]
+        return [(image.convert(convert), label) for image, label in raw]
+
+    # --- preprocessing ---
+
+    def transform_settings(self, model: nn.Module) -> dict[str, Any]:
+        """The evaluation transform: channels, input_size, interpolation, crop_pct, crop_mode, mean, std (timm's terms).
+
+        Raises ValueError where the model takes another number of channels.
+        """
+        own = {
+            "input_size": (self.channels, self.image_size, self.image_size),
+            "mean": self.mean,
+            "std": self.std,
+        }
+        settings = resolve_settings(model, own, interpolation=self.interpolation, crop_pct=self.crop_pct)
+        if settings["channels"] != self.channels:
+            raise ValueError(
+                f"the model takes images of {settings['channels']} channels, but task {self.name!r} gives "
+                f"{self.channels}: set channels={settings['channels']} for the task or in_chans for the super-network"
+            )
+        return settings
+
+    def input_transform(self, model: nn.Module) -> InputTransform:
+        """PIL image -> float32 tensor [channels, height, width]."""
+        return InputTransform(self.transform_settings(model))
+
+    def inputs_for(self, model: nn.Module, inputs: Tensor) -> Tensor:
+        """The images at the model's input size, resized by antialiased bilinear interpolation."""
+        size = tuple(self.transform_settings(model)["input_size"][1:])
+        if tuple(inputs.shape[-2:]) == size:
+            return inputs
+        return functional.interpolate(inputs, size, mode="bilinear", antialias=True, align_corners=False)
+
+    # --- measuring ---
+
+    @torch.inference_mode()
+    def evaluate(self, model: nn.Module, split: str = "validation") -> dict[str, float]:
+        """`top1` in percent and the mean cross-entropy `loss`; leaves the model in eval mode.
+
+        Raises ValueError for an unknown split, a model with another number of classes, or an image that cannot be read.
+        """
+        images = self._images(split)
+        device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        model.eval()
+        correct, loss = 0, 0.0
+        for inputs, labels in self._batches(split, model, self._consecutive(len(images), self.batch_size)):
+            targets = labels.to(device)
+            outputs = self._checked(model(inputs.to(device)))
+            correct += int((outputs.argmax(dim=1) == targets).sum())
+            loss += float(functional.cross_entropy(outputs.double(), targets, reduction="sum"))
+        return {"top1": 100.0 * correct / len(images), "loss": loss / len(images)}
+
+    def calibration_batches(self, model: nn.Module) -> Iterator[Tensor]:
+        """Training images without augmentation, spread over the split, in a fixed mixed order."""
+        chosen = self._calibration_indices
+        n_batches = max(1, round(len(chosen) / self.calibration_batch_size))
+        for inputs, _ in self._batches("train", model, np.array_split(chosen, n_batches)):
+            yield inputs
+
+    def train_batches(
+        self,
+        model: nn.Module,
+        *,
+        batch_size: int,
+        rng: np.random.Generator,
+        augmentation: Augmentation | None = None,
+        device: torch.device | str = "cpu",
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """One epoch of the train split in random order: images at the model's input size, class indices [n]."""
+        n_images = len(self._images("train"))
+        n_batches = max(1, n_images // batch_size)
+        order = rng.permutation(n_images)[: n_batches * batch_size]
+        for inputs, labels in self._batches("train", model, np.array_split(order, n_batches)):
+            images = inputs.to(device)
+            yield (augmentation(images, rng) if augmentation else images), labels.to(device)
+
+    # --- internals ---
+
+    def _images(self, split: str) -> ImageSet:
+        if split in self.splits:
+            return self.splits[split]
+        missing = " (it cannot be trained on, nor calibrate batch norm)" if split == "train" else ""
+        raise ValueError(f"task {self.name!r} has no split {split!r}{missing}: it has {', '.join(self.splits)}")
+
+    @cached_property
+    def _calibration_indices(self) -> NDArray[np.int64]:
+        n_images = len(self._images("train"))
+        spread = np.linspace(0, n_images - 1, min(self.n_calibration, n_images)).astype(np.int64)
+        return np.random.default_rng(0).permutation(spread)
+
+    @staticmethod
+    def _consecutive(n: int, size: int) -> list[NDArray[np.int64]]:
+        return [np.arange(start, min(start + size, n)) for start in range(0, n, size)]
+
+    def _batches(
+        self, split: str, model: nn.Module, batches: list[NDArray[np.int64]]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Transformed images and labels of the given indices, batch by batch."""
+        settings = self.transform_settings(model)
+        images = self._images(split)
+        transformed = _Transformed(images, InputTransform(settings))
+        n_wanted = len(images) if split != "train" else sum(map(len, batches))
+        if 4 * len(images) * int(np.prod(settings["input_size"])) > self.cache_mb * _MIB or n_wanted == 0:
+            yield from self._loader(transformed, batch_sampler=[b.tolist() for b in batches])
+            return
+        key = json.dumps([split, settings])
+        if key not in self._cache:
+            parts = list(self._loader(transformed, batch_size=self.batch_size))
+            self._cache[key] = torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
+        inputs, labels = self._cache[key]
+        for batch in batches:
+            chosen = torch.from_numpy(batch)
+            yield inputs[chosen], labels[chosen]
+
+    @cached_property
+    def _loader(self) -> Any:
+        return partial(DataLoader, num_workers=self.n_workers)
+
+    def _checked(self, outputs: Tensor) -> Tensor:
+        if outputs.ndim != 2 or outputs.shape[1] != len(self.class_names):
+            raise ValueError(
+                f"task {self.name!r} has {len(self.class_names)} classes, but the model's outputs have shape "
+                f"{tuple(outputs.shape)}: create the super-network with num_classes={len(self.class_names)}"
+            )
+        return outputs
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_cache": {}}
+
+
+class _Transformed(Dataset[tuple[Tensor, int]]):
+    def __init__(self, images: ImageSet, transform: InputTransform) -> None:
+        self.images, self.transform = images, transform
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        image, label = self.images[index]
+        return self.transform(image), label

@@ -1,0 +1,117 @@
+import json
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import predictors
+
+CANDIDATES = {"gp", "svr", "ridge", "gradient_boosting"}
+
+
+def one_hots(n, seed, n_genes=10):
+    return np.eye(3)[np.random.default_rng(seed).integers(0, 3, size=(n, n_genes))].reshape(n, -1)
+
+
+def linear(X):
+    return X @ np.random.default_rng(99).normal(size=X.shape[1])
+
+
+def jumps(X):
+    """Depends on four genes only, through an exclusive or: no main effects."""
+    return np.logical_xor(X[:, 0] + X[:, 4] == 1, X[:, 8] + X[:, 11] == 1) * 1.0
+
+
+def noisy(y, seed=0):
+    return y + 0.3 * y.std() * np.random.default_rng(seed).normal(size=len(y))
+
+
+def test_scores_hold_every_candidate_in_the_unit_of_the_targets():
+    X = one_hots(60, 0)
+    auto = predictors.create("auto").fit(X, 1000 * linear(X))
+    plain = predictors.create("auto").fit(X, linear(X))
+    assert set(auto.scores_) == CANDIDATES
+    assert auto.chosen_ == plain.chosen_
+    for name, scores in auto.scores_.items():
+        assert 0.5 < scores.kendall < scores.spearman <= 1.0
+        assert scores.rmse == pytest.approx(1000 * plain.scores_[name].rmse, rel=1e-2)
+
+
+def test_the_choice_follows_the_data():
+    X = one_hots(150, 1)
+    additive = predictors.create("auto", candidates=("gradient_boosting", "ridge")).fit(X, noisy(linear(X)))
+    jumping = predictors.create("auto", candidates=("ridge", "gradient_boosting")).fit(X, jumps(X))
+    assert additive.chosen_ == "ridge"
+    assert jumping.chosen_ == "gradient_boosting"
+
+
+def test_the_chosen_predictor_makes_the_means():
+    X, X_new = one_hots(60, 2), one_hots(20, 3)
+    auto = predictors.create("auto").fit(X, linear(X))
+    mean, std = auto.predict(X_new)
+    chosen_mean, chosen_std = predictors.create(auto.chosen_).fit(X, linear(X)).predict(X_new)
+    np.testing.assert_allclose(mean, chosen_mean, rtol=1e-5, atol=1e-6)
+    assert (std >= chosen_std * (1 - 1e-6)).all()
+    assert (std <= 2.0 * chosen_std).all()
+
+
+def test_too_few_rows_for_folds_take_the_first_candidate():
+    X = one_hots(9, 4)
+    auto = predictors.create("auto", candidates=("ridge", "gp")).fit(X, linear(X))
+    assert auto.chosen_ == "ridge"
+    assert auto.scores_ == {}
+
+
+def test_nothing_to_learn_is_said():
+    assert predictors.create("auto").fit(one_hots(30, 5), np.ones(30)).chosen_ == "constant"
+
+
+def test_one_candidate_and_noise_alone_work():
+    X = one_hots(40, 6)
+    y = np.random.default_rng(0).normal(size=40)
+    assert predictors.create("auto", candidates=("svr",)).fit(X, y).chosen_ == "svr"
+    mean, std = predictors.create("auto").fit(X, y).predict(one_hots(200, 7))
+    assert np.abs(mean - y.mean()).mean() < 0.7 * y.std()
+    assert 0.6 < std.mean() / y.std() < 2.0
+
+
+@pytest.mark.parametrize(("candidates", "message"), [((), "candidates is empty"), (("no",), "unknown predictor 'no'")])
+def test_unusable_candidates_are_refused(candidates, message):
+    X = one_hots(20, 8)
+    with pytest.raises(ValueError, match=message):
+        predictors.create("auto", candidates=candidates).fit(X, linear(X))
+
+
+def test_selection_among_250_rows_is_cheap():
+    X = one_hots(250, 9, n_genes=45)
+    y = noisy(linear(X))
+    started = time.process_time()
+    predictors.create("auto").fit(X, y)
+    # Stated cost: 3 s on one core. Twice that leaves room for a slower machine and for idle spinning threads.
+    assert time.process_time() - started < 6.0
+
+
+FIT_IN_FRESH_PROCESS = """
+import json, numpy as np, predictors
+X = np.eye(3)[np.random.default_rng(0).integers(0, 3, size=(80, 10))].reshape(80, -1)
+y = X @ np.random.default_rng(1).normal(size=30) + X[:, 0] * X[:, 4]
+auto = predictors.create("auto").fit(X, y)
+print(json.dumps([auto.chosen_, auto.predict(X)[0].tolist()]))
+"""
+
+
+def test_threads_and_hash_seed_do_not_matter():
+    results = []
+    for threads, hash_seed in (("1", "1"), ("2", "2")):
+        environment = os.environ | {"PYTHONHASHSEED": hash_seed}
+        environment |= {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+        process = subprocess.run(
+            [sys.executable, "-c", FIT_IN_FRESH_PROCESS], env=environment, capture_output=True, text=True, check=True
+        )
+        results.append(json.loads(process.stdout))
+    assert results[0][0] == results[1][0]
+    np.testing.assert_allclose(results[0][1], results[1][1], rtol=1e-3, atol=1e-3)
