@@ -32,7 +32,9 @@ class Device:
             raise DeviceError(f"device {self.name!r}: unknown backend {self.backend!r}; have {', '.join(available())}")
         cores = os.cpu_count() or 1
         if not 1 <= self.threads <= cores:
-            raise DeviceError(f"device {self.name!r}: threads must lie in 1..{cores} on this machine, got {self.threads}")
+            raise DeviceError(
+                f"device {self.name!r}: threads must lie in 1..{cores} on this machine, got {self.threads}"
+            )
         if self.batch_size < 1:
             raise DeviceError(f"device {self.name!r}: batch_size must be at least 1, got {self.batch_size}")
         if not self.name or any(c in self.name for c in "/\\ ,="):

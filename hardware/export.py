@@ -34,7 +34,7 @@ def onnx_bytes(model: nn.Module, inputs: Sequence[Tensor], dynamic_batch: bool =
         torch.onnx.export(
             model.eval(),
             tuple(inputs),
-            buffer,
+            buffer,  # type: ignore[arg-type] # any binary file serves
             input_names=names,
             output_names=["output"],
             dynamic_axes=axes,

@@ -164,9 +164,7 @@ class LatencyTable:
         architectures = self.spread_architectures(n_probes, seed)
         measured = measure_end_to_end(net, architectures, self.device, protocol, report)
         sums = self.block_sum(architectures)
-        probes = [
-            Probe(a, m.median_ms, float(s)) for a, m, s in zip(architectures, measured, sums, strict=True)
-        ]
+        probes = [Probe(a, m.median_ms, float(s)) for a, m, s in zip(architectures, measured, sums, strict=True)]
         slope, intercept = _fit(sums, np.array([m.median_ms for m in measured]))
         return replace(self, probes=probes, slope=slope, intercept=intercept, error=_left_out_error(probes))
 

@@ -31,9 +31,10 @@ class Auto(Predictor):
     """The best of `candidates` by cross-validation, which also calibrates its standard deviation.
 
     All candidates see the same folds (5, or 3 from 300 rows on; equal rows share a fold). A candidate's loss is the
-    geometric mean of its error (RMSE) and of its share of wrongly ordered pairs (1 - Kendall's tau), both relative to the
-    best candidate's. The first in the order of `candidates` whose loss is at most 1 + `tolerance` / sqrt(n) times the
-    smallest wins, so neither rounding nor the luck of few rows decides. With fewer than `min_rows` distinct rows, folds say nothing: the first is taken.
+    geometric mean of its error (RMSE) and its share of wrongly ordered pairs (1 - Kendall's tau), both relative to
+    the best candidate's. The first in the order of `candidates` whose loss is at most 1 + `tolerance` / sqrt(n) times
+    the smallest wins, so neither rounding nor the luck of few rows decides. With fewer than `min_rows` distinct rows,
+    folds say nothing: the first is taken.
 
     If less than 90 % of the out-of-fold residuals lie in the winner's 90 % interval, its standard deviation is widened
     until they do, by at most a factor of 2, and less with few rows. It is never narrowed.

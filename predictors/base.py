@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 Floats = NDArray[np.float64]
 Estimate = tuple[Floats, Floats]
 
+TARGET_DIGITS = 10  # of standardised targets: else a change of unit could tip ties between equally good tree splits
 PREDICTION_ROWS = 8192  # per step, to bound the memory of kernel matrices
 
 
@@ -31,13 +32,14 @@ class Predictor(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         targets = _targets(y, len(features))
         self.n_features_in_ = features.shape[1]
         self.y_mean_ = float(targets.mean())
-        self.y_scale_ = 0.0 if _is_constant(targets) else float(targets.std())
+        self.y_scale_ = _deviation(targets)
         self._low = features.min(axis=0)
         self._range = features.max(axis=0) - self._low
         self._columns = np.flatnonzero(self._range)
         self.constant_ = self.y_scale_ == 0.0 or not len(self._columns)
         if not self.constant_:
-            self._fit(self._scaled(features), (targets - self.y_mean_) / self.y_scale_)
+            standardised = (targets - self.y_mean_) / self.y_scale_
+            self._fit(self._scaled(features), standardised.round(TARGET_DIGITS))
         return self
 
     def predict(self, X: ArrayLike) -> Estimate:
@@ -81,7 +83,7 @@ class Predictor(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
 def _matrix(X: ArrayLike) -> Floats:
     features = np.asarray(X, dtype=np.float64)
     if features.ndim != 2 or 0 in features.shape:
-        raise ValueError(f"X must be a matrix [n, features] with at least one row and column, got shape {features.shape}")
+        raise ValueError(f"X must be a matrix [n, features] of at least one row and column, got {features.shape}")
     return features
 
 
@@ -100,6 +102,9 @@ def _finite(name: str, values: Floats) -> Floats:
     return values
 
 
-def _is_constant(targets: Floats) -> bool:
-    """Equal up to rounding of the inputs."""
-    return bool(np.ptp(targets) <= 1e-13 * np.abs(targets).max())
+def _deviation(targets: Floats) -> float:
+    """Standard deviation, for targets of any magnitude; 0 for targets that are equal up to rounding."""
+    magnitude = float(np.abs(targets).max())
+    if np.ptp(targets) <= 1e-13 * magnitude:
+        return 0.0
+    return magnitude * float((targets / magnitude).std())

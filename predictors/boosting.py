@@ -6,6 +6,8 @@ from predictors.base import Floats
 from predictors.crossfit import CrossFit
 from predictors.registry import register
 
+FEW_ROWS = 10  # below, a random 70 % of the rows may be none
+
 
 @register("gradient_boosting")
 class GradientBoosting(CrossFit):
@@ -34,7 +36,7 @@ class GradientBoosting(CrossFit):
             n_estimators=self.n_trees,
             max_depth=self.depth,
             learning_rate=self.learning_rate,
-            subsample=0.7,
+            subsample=0.7 if len(z) >= FEW_ROWS else 1.0,
             max_features=0.3,
             random_state=self.random_state,
         )

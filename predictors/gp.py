@@ -10,9 +10,10 @@ from predictors.base import Estimate, Floats, Predictor
 from predictors.registry import register
 
 # Gaussian priors and bounds of the logarithms of (signal variance, noise variance, overall relevance), for targets of
-# variance 1 and squared distances whose mean is 1. The noise is bounded from below, which keeps the Cholesky factor exact.
-PRIOR_MEAN = np.array([-0.5, -4.0, -1.0])
-PRIOR_STD = np.array([2.0, 1.0, 1.5])
+# variance 1 and squared distances whose mean is 1. The bound on the noise also keeps the Cholesky factor exact.
+PRIOR_MEAN = np.array([-0.5, -3.5, -1.0])
+PRIOR_STD = np.array([2.0, 1.5, 1.5])
+START_LOG_NOISE = (-3.5, -2.0, -0.7, 0.0)
 BOUNDS = [(-8.0, 6.0), (-12.0, 2.0), (-8.0, 4.0)]
 COLUMN_BOUND = (-5.0, 5.0)
 
@@ -31,8 +32,8 @@ class GaussianProcess(Predictor):
 
     More relevances than rows would overfit under plain marginal likelihood. Here each log relevance is drawn around
     one common value, with standard deviation `relevance_spread`: 0 gives an isotropic kernel, and columns differ only
-    as far as the data demand. One start at the prior's mode, with exact gradients at the cost of three
-    matrix products, keeps a fit at a fraction of a second up to some hundred rows.
+    as far as the data demand. One start, with exact gradients at the cost of three matrix products, keeps a fit at a
+    fraction of a second up to some hundred rows.
 
     Above `max_optimised` rows the hyper-parameters are found on that many random ones; all rows enter the posterior.
     """
@@ -58,7 +59,7 @@ class GaussianProcess(Predictor):
         distance_scale = 2.0 * X.var(axis=0).sum() * len(X) / (len(X) - 1)  # mean squared distance of two rows
         self._rows = X / np.sqrt(distance_scale)
         self._column_scale = float(np.sqrt(distance_scale))
-        chosen = slice(None)
+        chosen = np.arange(len(z))
         if len(z) > self.max_optimised:
             chosen = np.random.default_rng(self.random_state).permutation(len(z))[: self.max_optimised]
         self.hyperparameters_ = self._optimised(self._rows[chosen], z[chosen])
@@ -75,9 +76,16 @@ class GaussianProcess(Predictor):
         return cross @ self._weights, np.sqrt(np.maximum(signal - explained, 0.0) + noise)
 
     def _optimised(self, rows: Floats, z: Floats) -> Hyperparameters:
-        """L-BFGS from the prior's mode. Stopping at `max_iter` is no failure: later steps change predictions little."""
+        """L-BFGS from the likeliest of some noise levels, all else at the prior's mode.
+
+        From too little noise it would end where a jagged function explains the noise. Stopping at `max_iter` is no
+        failure: later steps change predictions little.
+        """
         spread = self.relevance_spread
-        start = np.concatenate([PRIOR_MEAN, np.zeros(rows.shape[1])])
+        starts = np.zeros((len(START_LOG_NOISE), 3 + rows.shape[1]))
+        starts[:, :3] = PRIOR_MEAN
+        starts[:, 1] = START_LOG_NOISE
+        start = min(starts, key=lambda candidate: _negative_log_posterior(candidate, rows, z, spread)[0])
         found = minimize(
             _negative_log_posterior,
             start,
@@ -120,7 +128,7 @@ def _negative_log_posterior(parameters: Floats, rows: Floats, z: Floats, spread:
     outer = 0.5 * (inverse - np.outer(weights, weights))  # derivative of the value by the covariance
 
     by_distance = outer * slope  # sum_ik by_distance_ik (x_ij - x_kj)^2 for all columns j at once:
-    by_column = 2.0 * ((by_distance.sum(axis=1)[:, None] * rows * rows).sum(axis=0) - (rows * (by_distance @ rows)).sum(0))
+    by_column = 2.0 * (by_distance.sum(axis=1) @ rows**2 - (rows * (by_distance @ rows)).sum(axis=0))
     by_log_relevance = hyperparameters.relevance * by_column
     common, deviations = parameters[:3], parameters[3:]
     off = (common - PRIOR_MEAN) / PRIOR_STD

@@ -21,7 +21,7 @@ def register(name: str) -> Callable[[PredictorClass], PredictorClass]:
     def add(cls: PredictorClass) -> PredictorClass:
         known = _classes.get(name)
         if known is not None and known.__qualname__ != cls.__qualname__:
-            raise ValueError(f"predictor {name!r} is already {known.__module__}.{known.__qualname__}; choose another name")
+            raise ValueError(f"{name!r} is already {known.__module__}.{known.__qualname__}: choose another name")
         _classes[name] = cls
         return cls
 

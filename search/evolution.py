@@ -79,7 +79,14 @@ def offspring(
 
 
 def evolve(
-    space: SearchSpace, judge: Judge, start: Genes, *, population: int, generations: int, rng: np.random.Generator
+    space: SearchSpace,
+    judge: Judge,
+    start: Genes,
+    *,
+    population: int,
+    generations: int,
+    rng: np.random.Generator,
+    enough: int | None = None,
 ) -> Pool:
     """NSGA-II (Deb et al., 2002) that judges no architecture twice; returns all that it judged, in order.
 
@@ -90,12 +97,15 @@ def evolve(
         population: survivors and children per generation.
         generations: after the first one; fewer where nothing new can be found.
         rng: draws.
+        enough: stops once so many without violation are known; None: never.
     """
     judged = [judge(np.unique(start, axis=0))]
     n_objectives = judged[0].minimised.shape[1]
     visited = {row.tobytes() for row in judged[0].genes}
     alive = _survive(_population(judged[0]), n_objectives, population, rng)
     for _ in range(generations):
+        if enough is not None and sum(int((pool.violation == 0).sum()) for pool in judged) >= enough:
+            break
         children = _genes(_mate(space, alive, n_objectives, population, _Wanted(visited, None), rng), space)
         if not len(children):
             break

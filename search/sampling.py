@@ -10,7 +10,7 @@ from search.problem import Problem
 from supernet.space import Genes, SearchSpace
 
 _ENUMERABLE = 20_000  # spaces up to this size are filtered as a whole
-_MOST_DRAWS = 50_000
+_MOST_DRAWS = 20_000
 _POPULATION, _GENERATIONS = 100, 60
 
 
@@ -31,7 +31,7 @@ def draw(history: History, n: int, rng: np.random.Generator) -> Genes:
         found = _distinct(np.concatenate([found, _eligible(fresh, history)]))
         drawn, chunk = drawn + len(fresh), min(2 * chunk, 8192)
     if len(found) < n:
-        met = _least_violating(history.problem.cheap_part, found, rng)
+        met = _least_violating(history.problem.cheap_part, found, rng, enough=len(history) + n)
         found = _distinct(np.concatenate([found, _eligible(met, history)]))
     return found[:n]
 
@@ -48,11 +48,11 @@ def require_admissible(problem: Problem, rng: np.random.Generator) -> None:
     sample = problem.space.sample_genes(min(1000, problem.space.size), rng)
     if cheap.admissible(sample).any():
         return
-    if cheap.admissible(_least_violating(cheap, sample, rng)).any():
+    if cheap.admissible(_least_violating(cheap, sample, rng, enough=1)).any():
         return
     for constraint in cheap.constraints:
         alone = replace(cheap, constraints=(constraint,))
-        genes = _least_violating(alone, sample, rng)
+        genes = _least_violating(alone, sample, rng, enough=1)
         values = alone.cheap_values(genes)
         if not (alone.violation(values) == 0).any():
             best = values[np.argmin(alone.violation(values)), alone.names.index(constraint.objective)]
@@ -71,7 +71,7 @@ def corners(space: SearchSpace) -> Genes:
     return np.unique(space.canonical(np.stack([np.zeros_like(space.n_values), space.n_values - 1])), axis=0)
 
 
-def _least_violating(problem: Problem, start: Genes, rng: np.random.Generator) -> Genes:
+def _least_violating(problem: Problem, start: Genes, rng: np.random.Generator, enough: int) -> Genes:
     """Architectures that an evolution towards less violation came across."""
     from search.evolution import Pool, evolve
 
@@ -79,7 +79,8 @@ def _least_violating(problem: Problem, start: Genes, rng: np.random.Generator) -
         return Pool(genes, np.zeros((len(genes), 1)), problem.violation(problem.cheap_values(genes)))
 
     first = np.concatenate([start, corners(problem.space)])
-    return evolve(problem.space, judge, first, population=_POPULATION, generations=_GENERATIONS, rng=rng).genes
+    size = {"population": _POPULATION, "generations": _GENERATIONS}
+    return evolve(problem.space, judge, first, **size, rng=rng, enough=enough).genes
 
 
 def _eligible(genes: Genes, history: History) -> Genes:

@@ -1,9 +1,8 @@
 """An architecture: one sub-network, described as plain data in its family's published vocabulary."""
 
 import json
-from collections.abc import Iterator, Mapping
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self
 
 
 class ArchitectureError(ValueError):
@@ -22,22 +21,44 @@ class Architecture(Mapping[str, Any]):
     """An immutable, hashable mapping from choice names to values; repeated choices hold tuples.
 
     Two architectures are equal when they hold the same values. Architectures that come out of a `SearchSpace` are
-    canonical: equal exactly when they build the same network.
+    canonical: equal exactly when they build the same network. They remember their encoded form and the fingerprint of
+    their space (`genes`, `origin`), and decode their values when they are first asked for.
     """
 
-    __slots__ = ("_hash", "_values", "genes", "origin")
+    __slots__ = ("_decode", "_hash", "_held", "genes", "origin")
+    _held: dict[str, Any] | None
+    _decode: Callable[[bytes], dict[str, Any]] | None
     _hash: int | None
-    _values: Mapping[str, Any]
     genes: bytes | None
     origin: str | None
 
-    def __init__(self, values: Mapping[str, Any], *, genes: bytes | None = None, origin: str | None = None) -> None:
-        """`genes` and `origin`: the encoded form and the fingerprint of the space that made it (an internal cache)."""
-        frozen = {name: _frozen(value) for name, value in values.items()}
-        object.__setattr__(self, "_values", MappingProxyType(frozen))
-        object.__setattr__(self, "_hash", None)
-        object.__setattr__(self, "genes", genes)
-        object.__setattr__(self, "origin", origin)
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._set({name: _frozen(value) for name, value in values.items()}, None, None, None)
+
+    @classmethod
+    def encoded(cls, genes: bytes, origin: str, decode: Callable[[bytes], dict[str, Any]]) -> Self:
+        """The architecture that `decode(genes)` gives, in the space with fingerprint `origin`."""
+        architecture = cls.__new__(cls)
+        architecture._set(None, decode, genes, origin)
+        return architecture
+
+    def _set(self, held: Any, decode: Any, genes: bytes | None, origin: str | None) -> None:
+        set_ = object.__setattr__
+        set_(self, "_held", held)
+        set_(self, "_decode", decode)
+        set_(self, "_hash", None)
+        set_(self, "genes", genes)
+        set_(self, "origin", origin)
+
+    @property
+    def _values(self) -> dict[str, Any]:
+        held = self._held
+        if held is None:
+            if self._decode is None or self.genes is None:
+                raise AttributeError("this Architecture was not initialised")
+            held = self._decode(self.genes)
+            object.__setattr__(self, "_held", held)
+        return held
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"an Architecture is immutable: cannot set {name!r}")
@@ -62,14 +83,14 @@ class Architecture(Mapping[str, Any]):
         if isinstance(other, Architecture) and self.origin is not None and self.origin == other.origin:
             return bool(self.genes == other.genes)
         if isinstance(other, Mapping):
-            return dict(self._values) == {name: _frozen(value) for name, value in other.items()}
+            return self._values == {name: _frozen(value) for name, value in other.items()}
         return NotImplemented
 
     def __repr__(self) -> str:
         return f"Architecture({self.to_json()})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (dict(self._values), self.genes, self.origin)
+        return _restored, (self._values, self.genes, self.origin)
 
     def to_json(self) -> str:
         """One line of JSON, keys in the order of the space; `SearchSpace.validate(json.loads(...))` reads it back."""
@@ -77,4 +98,6 @@ class Architecture(Mapping[str, Any]):
 
 
 def _restored(values: dict[str, Any], genes: bytes | None, origin: str | None) -> Architecture:
-    return Architecture(values, genes=genes, origin=origin)
+    architecture = Architecture.__new__(Architecture)
+    architecture._set(values, None, genes, origin)
+    return architecture

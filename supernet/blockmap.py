@@ -39,9 +39,10 @@ class BlockMap:
     combination in some slot is new is built once, on the meta device; all others are table look-ups.
     """
 
-    def __init__(self, net: "SuperNetwork", slots: Slots) -> None:
+    def __init__(self, net: "SuperNetwork", genes: Mapping[str, Sequence[int]], declared: bool) -> None:
         self._net = net
-        self.slots = slots
+        self._declared = declared
+        self.slots = Slots(net.space, genes)
         self.blocks: list[Block] = []
         self._known: dict[str, int] = {}
         self._memo: Memo = {}
@@ -50,14 +51,21 @@ class BlockMap:
     def of(cls, net: "SuperNetwork") -> Self:
         """The map of a super-network, empty as yet."""
         declared = net.block_genes()
-        if declared is None:
-            return cls(net, Slots(net.space, _depended_on(net)))
-        labels = net.space.labels
-        return cls(net, Slots(net.space, {slot: [labels.index(g) for g in genes] for slot, genes in declared.items()}))
+        if declared is not None:
+            labels = net.space.labels
+            return cls(net, {slot: [labels.index(g) for g in genes] for slot, genes in declared.items()}, True)
+        found = cls(net, {}, False)
+        for base in _bases(net):
+            found._look_around(base)
+        return found
 
     def ids(self, architectures: Sequence[Mapping[str, Any]] | Genes) -> NDArray[np.int64]:
         """Index into `blocks` for every slot, -1 where the architecture has none; shape (n_architectures, n_slots)."""
-        return self.slots.ids(architectures, self._learn)
+        while True:
+            try:
+                return self.slots.ids(architectures, self._learn)
+            except _Conflict as conflict:
+                self._resolve(conflict)
 
     def costs(self, architectures: Sequence[Mapping[str, Any]] | Genes) -> dict[str, NDArray[np.int64]]:
         """Exact `macs` of one sample and `params`, each of shape (n_architectures,)."""
@@ -69,7 +77,7 @@ class BlockMap:
     def cover(self) -> list[Block]:
         """Finds every block that any architecture has, without enumerating the space; returns `blocks`."""
         while (architecture := self.slots.next_unknown()) is not None:
-            self._learn(architecture)
+            self.ids([architecture])
         return self.blocks
 
     def calls(self, blocks: Sequence[Block], batch_size: int = 1) -> Iterator[tuple[Block, Call]]:
@@ -85,15 +93,46 @@ class BlockMap:
         states = self.slots.states(self._net.space.encode([architecture]))[0]
         records = dissect(self._net, architecture, self._known, self._memo)
         if undeclared := [name for name in records if name not in self.slots.slots]:
-            raise ValueError(f"{self._net.name}.block_genes() does not name block {undeclared[0]!r} of {architecture}")
+            raise _Conflict(undeclared[0], architecture)
         for slot in self.slots.slots.values():
             index = self._index(records[slot.name], architecture) if slot.name in records else ABSENT
             if slot.cells.setdefault(tuple(states[slot.genes].tolist()), index) != index:
-                labels = [self._net.space.labels[g] for g in slot.genes]
-                raise ValueError(
-                    f"{self._net.name}: block {slot.name!r} depends on more genes than {labels}: "
-                    "name them all in block_genes()"
-                )
+                raise _Conflict(slot.name, architecture)
+
+    def _resolve(self, conflict: "_Conflict") -> None:
+        """Finds the genes that were missed. Raises ValueError where the family declared them wrongly."""
+        if self._declared:
+            raise ValueError(
+                f"{self._net.name}.block_genes(): block {conflict.slot!r} is not decided by the genes named for it, "
+                f"as {conflict.architecture} shows"
+            )
+        before = {name: list(slot.genes) for name, slot in self.slots.slots.items()}
+        self._look_around(self._net.space.encode([conflict.architecture])[0])
+        if before == {name: slot.genes for name, slot in self.slots.slots.items()}:
+            raise ValueError(f"{self._net.name}: equal architectures build different networks in {conflict.slot!r}")
+
+    def _look_around(self, base: Genes) -> None:
+        """Changes every gene of one architecture and notes which slots it decides; starts the tables anew."""
+        genes = {name: set(slot.genes) for name, slot in self.slots.slots.items()}
+        before = self._keys(base)
+        for gene, n_values in enumerate(self._net.space.n_values):
+            for value in range(n_values):
+                changed = base.copy()
+                changed[gene] = value
+                after = self._keys(changed)
+                for name in before.keys() | after.keys():
+                    deciding = genes.setdefault(name, set())
+                    if before.get(name) != after.get(name):
+                        deciding.add(gene)
+        order = sorted(genes, key=lambda name: (list(before).index(name) if name in before else len(before), name))
+        self.slots = Slots(self._net.space, {name: sorted(genes[name]) for name in order})
+
+    def _keys(self, genes: Genes) -> dict[str, str]:
+        architecture = self._net.space.decode(genes[None])[0]
+        blocks = dissect(self._net, architecture, self._known, self._memo)
+        for block in blocks.values():
+            self._index(block, architecture)
+        return {name: block.key for name, block in blocks.items()}
 
     def _index(self, record: Block, architecture: Architecture) -> int:
         if record.key not in self._known:
@@ -102,9 +141,7 @@ class BlockMap:
         return self._known[record.key]
 
 
-def dissect(
-    net: "SuperNetwork", architecture: Architecture, known: Container[str], memo: Memo
-) -> dict[str, Block]:
+def dissect(net: "SuperNetwork", architecture: Architecture, known: Container[str], memo: Memo) -> dict[str, Block]:
     """The block in every slot of a sub-network; costs are counted only for keys that are not in `known`."""
     model = net.skeleton(architecture).eval()
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
@@ -123,26 +160,21 @@ def dissect(
     return blocks
 
 
-def _depended_on(net: "SuperNetwork") -> dict[str, list[int]]:
-    """Finds by trial which genes decide each block: changes every gene of a few architectures and looks what differs."""
+class _Conflict(Exception):  # noqa: N818 - never leaves this module
+    """Two architectures agree in the genes of a slot and differ in what stands there."""
+
+    def __init__(self, slot: str, architecture: Architecture) -> None:
+        super().__init__(slot)
+        self.slot, self.architecture = slot, architecture
+
+
+def _bases(net: "SuperNetwork") -> Genes:
+    """Architectures around which dependencies are looked for: extremes, and each value of each switching gene."""
     space = net.space
-    drawn = space.sample_genes(min(4, space.size), np.random.default_rng(0))
-    found: dict[str, set[int]] = {}
-    memo: Memo = {}
-    for base in np.concatenate([space.encode([net.largest]), drawn]):
-        before = _keys(net, base, memo)
-        for gene, n_values in enumerate(space.n_values):
-            for value in range(n_values):
-                changed = base.copy()
-                changed[gene] = value
-                after = _keys(net, changed, memo)
-                for name in before.keys() | after.keys():
-                    genes = found.setdefault(name, set())
-                    if before.get(name) != after.get(name):
-                        genes.add(gene)
-    return {name: sorted(genes) for name, genes in found.items()}
-
-
-def _keys(net: "SuperNetwork", genes: Genes, memo: Memo) -> dict[str, str]:
-    blocks = dissect(net, net.space.decode(genes[None])[0], {}, memo)
-    return {name: block.key for name, block in blocks.items()}
+    rng = np.random.default_rng(0)
+    drawn = [space.encode([net.smallest, net.largest]), space.sample_genes(min(4, space.size), rng)]
+    for gene in space.switches:
+        rows = space.sample_genes(min(int(space.n_values[gene]), space.size), rng)
+        rows[:, gene] = np.arange(len(rows))
+        drawn.append(space.canonical(rows))
+    return np.concatenate(drawn)

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from supernet.building import WithoutValues
+
 
 @dataclass(frozen=True)
 class Call:
@@ -53,7 +55,7 @@ def capture(
     With a `memo` (meta device only), blocks of one module whose key is in it do not run, and new ones are added.
     """
     calls: dict[str, Call] = {}
-    with ExitStack() as stack, torch.no_grad():
+    with ExitStack() as stack, WithoutValues(), torch.no_grad():
         for name, modules in blocks.items():
             _watch(stack, calls, name, tuple(modules), memo)
         model(*inputs)
@@ -78,27 +80,9 @@ def _watch(
     stack.callback(modules[0].__dict__.pop, "forward")
 
 
-def count_macs(self) -> int:
-        """Multiply-accumulates of this call (of all its samples): convolutions, linear layers, matrix products."""
-        return count_macs(self.module, self.args, self.kwargs)
-
-
-def capture(
-    model: nn.Module, blocks: Mapping[str, Sequence[nn.Module]], inputs: Sequence[Any]
-) -> dict[str, Call]:
-    """Runs `model(*inputs)` once and records with what each block was called; blocks that are not called are absent."""
-    calls: dict[str, Call] = {}
-    with ExitStack() as stack, torch.no_grad():
-        for name, modules in blocks.items():
-            hook = _recorder(calls, name, tuple(modules))
-            stack.enter_context(_removing(modules[0].register_forward_pre_hook(hook, with_kwargs=True)))
-        model(*inputs)
-    return {name: calls[name] for name in blocks if name in calls}
-
-
 def count_macs(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any] | None = None) -> int:
     """Multiply-accumulates of `model(*args, **kwargs)`, by PyTorch's flop counter; works on the meta device."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with FlopCounterMode(display=False) as counter, WithoutValues(), torch.no_grad():
         model(*args, **(kwargs or {}))
     return int(counter.get_total_flops()) // 2
 

@@ -1,27 +1,36 @@
-"""Building modules without values: on the meta device, skipping initialisation."""
+"""Building and tracing modules without values: on the meta device, leaving out whatever only computes values."""
 
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 _FILLS = {
     *(function for name, function in vars(nn.init).items() if name.endswith("_") and callable(function)),
     *(getattr(Tensor, name) for name in ("normal_", "uniform_", "fill_", "zero_", "copy_")),
 }
+_ELEMENTWISE = {
+    getattr(functional, name)
+    for name in ("batch_norm", "relu", "relu6", "hardswish", "hardsigmoid", "silu", "gelu", "sigmoid", "dropout")
+}
 
 
-class _WithoutValues(TorchFunctionMode):
-    """Leaves out in-place fills of meta tensors: they hold no values, and filling them takes most of a build's time."""
+class WithoutValues(TorchFunctionMode):
+    """Returns meta tensors unchanged from fills and elementwise functions, which take most of the time of a build.
+
+    Shapes, matrix products and convolutions stay as they are, so that costs can be counted.
+    """
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        """The hook that PyTorch calls for every function on tensors."""
         kwargs = kwargs or {}
-        if func in _FILLS:
-            tensor = args[0] if args else kwargs.get("tensor")
+        if func in _FILLS or func in _ELEMENTWISE:
+            tensor = args[0] if args else kwargs.get("tensor", kwargs.get("input"))
             if isinstance(tensor, Tensor) and tensor.is_meta:
                 return tensor
         return func(*args, **kwargs)
@@ -30,7 +39,7 @@ class _WithoutValues(TorchFunctionMode):
 def build_on_meta(build: Callable[[], nn.Module]) -> nn.Module:
     """`build()` with all tensors on the meta device; an ordinary build where the builder computes with values."""
     try:
-        with torch.device("meta"), _WithoutValues():
+        with torch.device("meta"), WithoutValues():
             return build()
     except (NotImplementedError, RuntimeError):
         return build()

@@ -11,23 +11,23 @@ class _Statistics:
     """Collects, for one batch-norm layer, the sample-weighted mean of its batches' means and biased variances."""
 
     def __init__(self, layer: _BatchNorm) -> None:
-        self.layer = layer
+        self.running = layer.get_buffer("running_mean"), layer.get_buffer("running_var")
         self.n_samples = 0
-        self.mean = torch.zeros_like(layer.running_mean, dtype=torch.float64)
-        self.var = torch.zeros_like(layer.running_var, dtype=torch.float64)
+        self.mean, self.var = (torch.zeros_like(statistic, dtype=torch.float64) for statistic in self.running)
 
     def __call__(self, layer: nn.Module, args: tuple[Tensor, ...], _: Tensor) -> None:
         """Runs after the layer normalised a batch: with momentum 1 the running statistics are this batch's."""
         batch = args[0]
         n_values = batch.numel() // batch.shape[1]
         self.n_samples += len(batch)
-        self.mean += len(batch) * self.layer.running_mean.double()
-        self.var += len(batch) * self.layer.running_var.double() * ((n_values - 1) / n_values)
+        mean, var = self.running
+        self.mean += len(batch) * mean.double()
+        self.var += len(batch) * var.double() * ((n_values - 1) / n_values)
 
     def write(self) -> None:
         if self.n_samples:
-            self.layer.running_mean.copy_(self.mean / self.n_samples)
-            self.layer.running_var.copy_(self.var / self.n_samples)
+            for statistic, total in zip(self.running, (self.mean, self.var), strict=True):
+                statistic.copy_(total / self.n_samples)
 
 
 @torch.no_grad()
@@ -54,7 +54,7 @@ def recalibrate(model: nn.Module, batches: Iterable[Tensor | tuple[Tensor, ...]]
         for layer in layers:
             layer.train()
             layer.momentum = 1.0
-        device = layers[0].running_mean.device
+        device = statistics[0].mean.device
         n_batches = 0
         for batch in batches:
             inputs = batch if isinstance(batch, tuple) else (batch,)

@@ -4,8 +4,11 @@ import difflib
 import importlib
 import pkgutil
 from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
 from typing import Any, TypeVar
 
+from supernet.checkpoint import CheckpointError
 from supernet.network import SuperNetwork
 
 Factory = TypeVar("Factory", bound=Callable[..., SuperNetwork])
@@ -31,14 +34,32 @@ def available() -> list[str]:
     return sorted(_factories)
 
 
-def create(name: str, **settings: Any) -> SuperNetwork:
-    """A super-network with random weights (or the family's embedded ones); `settings` are the family's arguments.
+def create(name: str, *, checkpoint: str | Path | None = None, **settings: Any) -> SuperNetwork:
+    """A super-network with the weights of `checkpoint`, or else random ones.
 
-    Raises ValueError for an unknown name.
+    Args:
+        name: one of `available()`.
+        checkpoint: a file for `SuperNetwork.load_checkpoint`; "embedded": the weights that come with this package.
+        settings: the family's own arguments.
+
+    Raises ValueError for an unknown name, CheckpointError for a file that does not fit.
     """
     names = available()
     if name not in names:
         close = difflib.get_close_matches(name, names, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise ValueError(f"unknown super-network {name!r}: available are {', '.join(names)}{hint}")
-    return _factories[name](**settings)
+    net = _factories[name](**settings)
+    if checkpoint == "embedded":
+        net.load_checkpoint(_embedded(name))
+    elif checkpoint is not None:
+        net.load_checkpoint(checkpoint)
+    return net
+
+
+def _embedded(name: str) -> Path:
+    folder = Path(str(files("supernet") / "weights"))
+    if not (folder / f"{name}.safetensors").is_file():
+        have = ", ".join(sorted(path.stem for path in folder.glob("*.safetensors"))) or "none"
+        raise CheckpointError(f"no weights of {name!r} come with this package (have: {have}); give checkpoint=PATH")
+    return folder / f"{name}.safetensors"

@@ -18,6 +18,10 @@ Genes = NDArray[np.int64]
 """Indices into the values of each gene, shape (n_architectures, n_genes)."""
 
 
+Translation = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""Turns a configuration as its authors publish it into `{choice name: values}`."""
+
+
 @dataclass(frozen=True)
 class When:
     """A gene matters only when `test(*values)` of the named parent genes holds and the parents matter themselves.
@@ -115,7 +119,7 @@ class SearchSpace:
         translate: turns a configuration as the family's authors publish it into `{choice name: values}`.
     """
 
-    def __init__(self, *choices: Choice, translate: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None):
+    def __init__(self, *choices: Choice, translate: Translation | None = None) -> None:
         names = [choice.name for choice in choices]
         if not choices or len(set(names)) != len(names):
             raise ValueError(f"a search space needs choices with distinct names, got {names}")
@@ -170,8 +174,8 @@ class SearchSpace:
         }
 
     @classmethod
-    def from_description(cls, description: Mapping[str, Any]) -> Self:
-        """The space that `describe` described, without its translation of published configurations."""
+    def from_description(cls, description: Mapping[str, Any], translate: Translation | None = None) -> Self:
+        """The space that `describe` described; the translation of published configurations is not part of it."""
         choices = [Choice(c["name"], tuple(c["values"]), c["repeat"]) for c in description["choices"]]
         labels = [(c, i) for c in choices for i in range(c.n_genes)]
         records = dict(zip([c.label(i) for c, i in labels], description["genes"], strict=True))
@@ -192,7 +196,7 @@ class SearchSpace:
 
             return Choice(choice.name, choice.values, choice.repeat, active, aliases)
 
-        return cls(*(rules(choice) for choice in choices))
+        return cls(*(rules(choice) for choice in choices), translate=translate)
 
     @cached_property
     def smallest(self) -> Architecture:
@@ -231,19 +235,9 @@ class SearchSpace:
 
     def decode(self, genes: NDArray[np.integer[Any]]) -> list[Architecture]:
         """Canonical architectures of genes of shape (n_architectures, n_genes)."""
-        canonical = self.canonical(np.asarray(genes))
-        rows = canonical.astype(np.uint16)
-        columns = []
-        for choice in self.choices:
-            start = self._offsets[choice.name]
-            values = np.fromiter(choice.values, dtype=object, count=len(choice.values))
-            block = values[canonical[:, start : start + choice.n_genes]].tolist()
-            columns.append([row[0] for row in block] if choice.repeat is None else block)
-        names, origin = [choice.name for choice in self.choices], self.fingerprint
-        return [
-            Architecture(dict(zip(names, values, strict=True)), genes=row.tobytes(), origin=origin)
-            for row, *values in zip(rows, *columns, strict=True)
-        ]
+        rows = self.canonical(np.asarray(genes)).astype(np.uint16)
+        origin, decode = self.fingerprint, self._values_of
+        return [Architecture.encoded(row.tobytes(), origin, decode) for row in rows]
 
     def canonical(self, raw: NDArray[np.integer[Any]]) -> Genes:
         """Genes with aliases resolved and inactive genes set to the first value, same shape.
@@ -281,6 +275,11 @@ class SearchSpace:
         features = np.zeros((len(genes), int(starts[-1])), dtype=np.float32)
         np.put_along_axis(features, genes + starts[:-1], self.active(genes).astype(np.float32), axis=1)
         return features
+
+    @property
+    def switches(self) -> list[int]:
+        """Positions of the genes that can make others inactive, ascending."""
+        return sorted({parent for gene in self._genes for parent in gene.parents})
 
     def with_controllers(self, genes: Sequence[int]) -> list[int]:
         """These genes and all that may switch them off, ascending."""
@@ -379,6 +378,16 @@ class SearchSpace:
             tables.append((np.array(columns), np.array([self._genes[g].parents for g in columns]), table))
         return tables
 
+    def _values_of(self, genes: bytes) -> dict[str, Any]:
+        """Values of one encoded architecture (as `Architecture.genes` holds it), by choice."""
+        indices = np.frombuffer(genes, dtype=np.uint16).tolist()
+        decoded = {}
+        for choice in self.choices:
+            start = self._offsets[choice.name]
+            values = tuple(choice.values[i] for i in indices[start : start + choice.n_genes])
+            decoded[choice.name] = values[0] if choice.repeat is None else values
+        return decoded
+
     def _encode_one(self, mapping: Mapping[str, Any]) -> Genes:
         values = self._translate(mapping) if self._translate else mapping
         names = [choice.name for choice in self.choices]
@@ -402,6 +411,13 @@ class SearchSpace:
                 return index
         raise ArchitectureError(f"{choice.label(position)}: {value!r} is not one of {choice.values}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self.describe(), self._translate)
+
     def __repr__(self) -> str:
         choices = ", ".join(f"{c.name}{'' if c.repeat is None else f'[{c.repeat}]'}{c.values}" for c in self.choices)
         return f"SearchSpace({choices}; size {self.size:.4g})"
+
+
+def _restored(cls: type[SearchSpace], description: Mapping[str, Any], translate: Translation | None) -> SearchSpace:
+    return cls.from_description(description, translate)

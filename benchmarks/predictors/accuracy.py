@@ -37,7 +37,7 @@ class Result:
 
 
 def load(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """One-hots [n, 135] of kernel (20 x 3), expansion (20 x 3), depth (5 x 3), inactive blocks zero; top-1 [n] in percent."""
+    """One-hots [n, 135] of 20 kernels, 20 expansions and 5 depths, zero in inactive blocks; top-1 [n] in percent."""
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     features = np.array([_one_hots(row["ks"], row["e"], row["d"]) for row in rows])

@@ -1,10 +1,10 @@
 """Compares the tactics: median hypervolume (and quartiles) over seeds at several budgets.
 
-    python benchmarks/search/tactics.py                                   # a synthetic landscape
-    python benchmarks/search/tactics.py --landscapes DIR                  # accuracy and latency models of OFA MobileNetV3
+    python benchmarks/search/tactics.py                     # a synthetic landscape
+    python benchmarks/search/tactics.py --landscapes DIR    # accuracy and latency models of OFA MobileNetV3
 
-On the synthetic landscape the hypervolume is a share of what an exhaustive search over its separable parts reaches; on
-the others a share of the best one known (`reference.json`). One search is run per budget, because a tactic's batch
+Hypervolume is a share of the best known one: on the synthetic landscape what NSGA-II reaches with 40,000 evaluations,
+on the others what `reference.json` gives. One search is run per budget, because a tactic's batch
 size may depend on it. The last column is the time per search that is not measuring, which is instant here.
 """
 

@@ -3,18 +3,19 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property, partial
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Subset
 
 from supernet.tasks.augmentation import Augmentation
+from supernet.tasks.loading import ImageLoader
 from supernet.tasks.splits import ImageSet, digest
 from supernet.tasks.transforms import InputTransform, resolve_settings
 
@@ -26,7 +27,7 @@ class ImageClassification:
     """Images with one class each.
 
     A model's `pretrained_cfg` (timm's) says its input size, mean and standard deviation; a model without one is taken
-    to want the task's. Data sets that fit `cache_mb` are transformed once per input size and kept as tensors.
+    to want the task's. Splits that fit `cache_mb` are transformed once per input size and kept as tensors.
 
     Args:
         name: for messages and reports.
@@ -38,7 +39,8 @@ class ImageClassification:
         interpolation, crop_pct: of the evaluation transform, as timm defines them.
         batch_size: samples per evaluation batch.
         n_calibration: training images for batch-norm calibration, in batches of about `calibration_batch_size`.
-        n_workers: processes that load images, for data sets that are not cached.
+        n_workers: processes that load images, for data sets that are not kept in memory.
+        cache_mb: memory for transformed images, in MiB.
     """
 
     name: str
@@ -55,7 +57,6 @@ class ImageClassification:
     calibration_batch_size: int = 200
     n_workers: int = 0
     cache_mb: int = 256
-    _cache: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.channels not in (1, 3):
@@ -132,7 +133,8 @@ class ImageClassification:
         device = next((p.device for p in model.parameters()), torch.device("cpu"))
         model.eval()
         correct, loss = 0, 0.0
-        for inputs, labels in self._batches(split, model, self._consecutive(len(images), self.batch_size)):
+        batches = np.split(np.arange(len(images)), range(self.batch_size, len(images), self.batch_size))
+        for inputs, labels in self._loader.batches(split, images, self.transform_settings(model), batches):
             targets = labels.to(device)
             outputs = self._checked(model(inputs.to(device)))
             correct += int((outputs.argmax(dim=1) == targets).sum())
@@ -141,9 +143,9 @@ class ImageClassification:
 
     def calibration_batches(self, model: nn.Module) -> Iterator[Tensor]:
         """Training images without augmentation, spread over the split, in a fixed mixed order."""
-        chosen = self._calibration_indices
-        n_batches = max(1, round(len(chosen) / self.calibration_batch_size))
-        for inputs, _ in self._batches("train", model, np.array_split(chosen, n_batches)):
+        images = self._calibration_images
+        batches = np.array_split(np.arange(len(images)), max(1, round(len(images) / self.calibration_batch_size)))
+        for inputs, _ in self._loader.batches("calibration", images, self.transform_settings(model), batches):
             yield inputs
 
     def train_batches(
@@ -156,10 +158,10 @@ class ImageClassification:
         device: torch.device | str = "cpu",
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch of the train split in random order: images at the model's input size, class indices [n]."""
-        n_images = len(self._images("train"))
-        n_batches = max(1, n_images // batch_size)
-        order = rng.permutation(n_images)[: n_batches * batch_size]
-        for inputs, labels in self._batches("train", model, np.array_split(order, n_batches)):
+        train = self._images("train")
+        n_batches = max(1, len(train) // batch_size)
+        batches = np.split(rng.permutation(len(train))[: n_batches * batch_size], n_batches)
+        for inputs, labels in self._loader.batches("train", train, self.transform_settings(model), batches):
             images = inputs.to(device)
             yield (augmentation(images, rng) if augmentation else images), labels.to(device)
 
@@ -168,62 +170,24 @@ class ImageClassification:
     def _images(self, split: str) -> ImageSet:
         if split in self.splits:
             return self.splits[split]
-        missing = " (it cannot be trained on, nor calibrate batch norm)" if split == "train" else ""
+        missing = " (so it can neither train nor calibrate batch norm)" if split == "train" else ""
         raise ValueError(f"task {self.name!r} has no split {split!r}{missing}: it has {', '.join(self.splits)}")
 
     @cached_property
-    def _calibration_indices(self) -> NDArray[np.int64]:
-        n_images = len(self._images("train"))
-        spread = np.linspace(0, n_images - 1, min(self.n_calibration, n_images)).astype(np.int64)
-        return np.random.default_rng(0).permutation(spread)
-
-    @staticmethod
-    def _consecutive(n: int, size: int) -> list[NDArray[np.int64]]:
-        return [np.arange(start, min(start + size, n)) for start in range(0, n, size)]
-
-    def _batches(
-        self, split: str, model: nn.Module, batches: list[NDArray[np.int64]]
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Transformed images and labels of the given indices, batch by batch."""
-        settings = self.transform_settings(model)
-        images = self._images(split)
-        transformed = _Transformed(images, InputTransform(settings))
-        n_wanted = len(images) if split != "train" else sum(map(len, batches))
-        if 4 * len(images) * int(np.prod(settings["input_size"])) > self.cache_mb * _MIB or n_wanted == 0:
-            yield from self._loader(transformed, batch_sampler=[b.tolist() for b in batches])
-            return
-        key = json.dumps([split, settings])
-        if key not in self._cache:
-            parts = list(self._loader(transformed, batch_size=self.batch_size))
-            self._cache[key] = torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
-        inputs, labels = self._cache[key]
-        for batch in batches:
-            chosen = torch.from_numpy(batch)
-            yield inputs[chosen], labels[chosen]
+    def _calibration_images(self) -> Subset[tuple[Image.Image, int]]:
+        images = self._images("train")
+        spread = np.linspace(0, len(images) - 1, min(self.n_calibration, len(images))).astype(np.int64)
+        return Subset(cast(Any, images), np.random.default_rng(0).permutation(spread).tolist())
 
     @cached_property
-    def _loader(self) -> Any:
-        return partial(DataLoader, num_workers=self.n_workers)
+    def _loader(self) -> ImageLoader:
+        return ImageLoader(self.cache_mb * _MIB, self.n_workers)
 
     def _checked(self, outputs: Tensor) -> Tensor:
-        if outputs.ndim != 2 or outputs.shape[1] != len(self.class_names):
+        n_classes = len(self.class_names)
+        if outputs.ndim != 2 or outputs.shape[1] != n_classes:
             raise ValueError(
-                f"task {self.name!r} has {len(self.class_names)} classes, but the model's outputs have shape "
-                f"{tuple(outputs.shape)}: create the super-network with num_classes={len(self.class_names)}"
+                f"task {self.name!r} has {n_classes} classes, but the model's outputs have shape "
+                f"{tuple(outputs.shape)}: create the super-network with num_classes={n_classes}"
             )
         return outputs
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_cache": {}}
-
-
-class _Transformed(Dataset[tuple[Tensor, int]]):
-    def __init__(self, images: ImageSet, transform: InputTransform) -> None:
-        self.images, self.transform = images, transform
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        image, label = self.images[index]
-        return self.transform(image), label

@@ -1,11 +1,8 @@
-import json
-import os
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 import predictors
 
@@ -31,12 +28,13 @@ def noisy(y, seed=0):
 
 def test_scores_hold_every_candidate_in_the_unit_of_the_targets():
     X = one_hots(60, 0)
-    auto = predictors.create("auto").fit(X, 1000 * linear(X))
-    plain = predictors.create("auto").fit(X, linear(X))
+    y = noisy(linear(X))
+    auto = predictors.create("auto").fit(X, 1000 * y)
+    plain = predictors.create("auto").fit(X, y)
     assert set(auto.scores_) == CANDIDATES
     assert auto.chosen_ == plain.chosen_
     for name, scores in auto.scores_.items():
-        assert 0.5 < scores.kendall < scores.spearman <= 1.0
+        assert 0.4 < scores.kendall < scores.spearman <= 1.0
         assert scores.rmse == pytest.approx(1000 * plain.scores_[name].rmse, rel=1e-2)
 
 
@@ -94,24 +92,12 @@ def test_selection_among_250_rows_is_cheap():
     assert time.process_time() - started < 6.0
 
 
-FIT_IN_FRESH_PROCESS = """
-import json, numpy as np, predictors
-X = np.eye(3)[np.random.default_rng(0).integers(0, 3, size=(80, 10))].reshape(80, -1)
-y = X @ np.random.default_rng(1).normal(size=30) + X[:, 0] * X[:, 4]
-auto = predictors.create("auto").fit(X, y)
-print(json.dumps([auto.chosen_, auto.predict(X)[0].tolist()]))
-"""
-
-
-def test_threads_and_hash_seed_do_not_matter():
-    results = []
-    for threads, hash_seed in (("1", "1"), ("2", "2")):
-        environment = os.environ | {"PYTHONHASHSEED": hash_seed}
-        environment |= {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
-        process = subprocess.run(
-            [sys.executable, "-c", FIT_IN_FRESH_PROCESS], env=environment, capture_output=True, text=True, check=True
-        )
-        results.append(json.loads(process.stdout))
-    assert results[0][0] == results[1][0]
-    np.testing.assert_allclose(results[0][1], results[1][1], rtol=1e-3, atol=1e-3)
+def test_the_number_of_threads_does_not_matter():
+    X = one_hots(40, 10)
+    y = noisy(linear(X) + X[:, 0] * X[:, 4])
+    fitted = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            fitted.append(predictors.create("auto", candidates=("gp", "svr", "ridge")).fit(X, y))
+    assert fitted[0].chosen_ == fitted[1].chosen_
+    np.testing.assert_allclose(fitted[0].predict(X), fitted[1].predict(X), rtol=1e-3, atol=1e-3)

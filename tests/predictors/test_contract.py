@@ -10,6 +10,13 @@ from sklearn.exceptions import NotFittedError
 import predictors
 from predictors import metrics
 
+QUICKER = {"gradient_boosting": {"n_trees": 60}, "auto": {"candidates": ("gp", "svr", "ridge")}}
+
+
+def create(name):
+    """Unfitted predictor, the costly ones with less to do."""
+    return predictors.create(name, **QUICKER.get(name, {}))
+
 
 def architectures(n, seed, n_genes=8):
     """One-hots of genes with three values each, the last gene sometimes inactive (zeros)."""
@@ -48,7 +55,7 @@ def test_an_unknown_setting_is_refused(name):
 def test_learns_and_orders_new_architectures(name):
     X, X_new = architectures(80, 0), architectures(60, 1)
     y, y_new = additive(X), additive(X_new)
-    mean, std = predictors.create(name).fit(X, y).predict(X_new)
+    mean, std = create(name).fit(X, y).predict(X_new)
     assert mean.shape == std.shape == (60,)
     assert metrics.spearman(y_new, mean) > 0.85
     assert metrics.rmse(y_new, mean) < 0.6 * y_new.std()
@@ -58,7 +65,7 @@ def test_std_has_the_size_of_the_error(name):
     X, X_new = architectures(120, 2), architectures(200, 3)
     noise = np.random.default_rng(0).normal(scale=0.3, size=320)
     y, y_new = additive(X) + noise[:120], additive(X_new) + noise[120:]
-    mean, std = predictors.create(name).fit(X, y).predict(X_new)
+    mean, std = create(name).fit(X, y).predict(X_new)
     assert (std > 0).all()
     assert 0.8 <= metrics.coverage(y_new, mean, std) <= 0.99
     assert 0.7 < np.sqrt(np.mean(std**2)) / metrics.rmse(y_new, mean) < 1.6
@@ -66,14 +73,14 @@ def test_std_has_the_size_of_the_error(name):
 
 def test_equal_data_and_seed_give_equal_predictions(name):
     X, y = architectures(40, 4), additive(architectures(40, 4))
-    first, second = (predictors.create(name).fit(X, y).predict(X) for _ in range(2))
+    first, second = (create(name).fit(X, y).predict(X) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
 def test_fit_leaves_settings_global_randomness_and_input_alone(name):
     X, y = architectures(30, 5).astype(np.float32), additive(architectures(30, 5))
     X.flags.writeable = y.flags.writeable = False
-    predictor = predictors.create(name)
+    predictor = create(name)
     before = predictor.get_params()
     state = np.random.get_state()[1].copy()  # noqa: NPY002 the legacy global state is what must not move
     assert predictor.fit(X, y) is predictor
@@ -83,7 +90,7 @@ def test_fit_leaves_settings_global_randomness_and_input_alone(name):
 
 def test_a_clone_is_unfitted_and_learns_the_same(name):
     X, y = architectures(30, 6), additive(architectures(30, 6))
-    fitted = predictors.create(name).fit(X, y)
+    fitted = create(name).fit(X, y)
     copy = clone(fitted)
     with pytest.raises(NotFittedError):
         copy.predict(X)
@@ -92,15 +99,15 @@ def test_a_clone_is_unfitted_and_learns_the_same(name):
 
 def test_a_second_fit_forgets_the_first(name):
     X, y = architectures(30, 7), additive(architectures(30, 7))
-    again = predictors.create(name).fit(X[:10, :12], np.ones(10)).fit(X, y)
-    np.testing.assert_array_equal(again.predict(X), predictors.create(name).fit(X, y).predict(X))
+    again = create(name).fit(X[:10, :12], np.ones(10)).fit(X, y)
+    np.testing.assert_array_equal(again.predict(X), create(name).fit(X, y).predict(X))
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5])
 def test_few_samples_give_finite_predictions_near_the_targets(name, n):
     X = architectures(n, 8)
     y = 75.0 + additive(X)
-    mean, std = predictors.create(name).fit(X, y).predict(architectures(20, 9))
+    mean, std = create(name).fit(X, y).predict(architectures(20, 9))
     reach = np.ptp(y) + 1e-9
     assert ((mean >= y.min() - reach) & (mean <= y.max() + reach)).all()
     assert np.isfinite(std).all()
@@ -110,7 +117,7 @@ def test_few_samples_give_finite_predictions_near_the_targets(name, n):
 
 @pytest.mark.parametrize("value", [0.0, 75.3, -1e6])
 def test_constant_targets_are_predicted_exactly_without_doubt(name, value):
-    mean, std = predictors.create(name).fit(architectures(20, 10), np.full(20, value)).predict(architectures(5, 11))
+    mean, std = create(name).fit(architectures(20, 10), np.full(20, value)).predict(architectures(5, 11))
     np.testing.assert_allclose(mean, value, rtol=1e-12)
     assert (std <= 1e-9 * max(abs(value), 1.0)).all()
 
@@ -118,7 +125,7 @@ def test_constant_targets_are_predicted_exactly_without_doubt(name, value):
 def test_equal_rows_give_mean_and_deviation_of_their_targets(name):
     X = np.tile(architectures(1, 12), (6, 1))
     y = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
-    mean, std = predictors.create(name).fit(X, y).predict(X[:1])
+    mean, std = create(name).fit(X, y).predict(X[:1])
     assert mean[0] == pytest.approx(3.5)
     assert std[0] == pytest.approx(y.std())
 
@@ -126,7 +133,7 @@ def test_equal_rows_give_mean_and_deviation_of_their_targets(name):
 def test_repeated_measurements_are_averaged(name):
     X = np.repeat(architectures(30, 13), 2, axis=0)
     y = additive(X) + np.tile([0.2, -0.2], 30)
-    mean, std = predictors.create(name).fit(X, y).predict(X)
+    mean, std = create(name).fit(X, y).predict(X)
     assert metrics.rmse(additive(X), mean) < 0.25
     assert std.min() > 0.05
 
@@ -134,16 +141,16 @@ def test_repeated_measurements_are_averaged(name):
 def test_constant_columns_change_nothing(name):
     X, y = architectures(40, 14), additive(architectures(40, 14))
     padded = np.hstack([X, np.zeros((40, 2)), np.ones((40, 3))])
-    plain = predictors.create(name).fit(X, y).predict(X)
-    np.testing.assert_allclose(predictors.create(name).fit(padded, y).predict(padded), plain, rtol=1e-9)
+    plain = create(name).fit(X, y).predict(X)
+    np.testing.assert_allclose(create(name).fit(padded, y).predict(padded), plain, rtol=1e-9)
 
 
 @pytest.mark.parametrize(("scale", "offset"), [(1e-5, 1e-3), (1e6, 0.0), (2.0, 75.0)])
 def test_predictions_follow_the_unit_of_the_targets(name, scale, offset):
     X, X_new = architectures(50, 15), architectures(10, 16)
     y = additive(X)
-    mean, std = predictors.create(name).fit(X, y).predict(X_new)
-    scaled_mean, scaled_std = predictors.create(name).fit(X, offset + scale * y).predict(X_new)
+    mean, std = create(name).fit(X, y).predict(X_new)
+    scaled_mean, scaled_std = create(name).fit(X, offset + scale * y).predict(X_new)
     np.testing.assert_allclose((scaled_mean - offset) / scale, mean, rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(scaled_std / scale, std, rtol=1e-2)
 
@@ -154,11 +161,11 @@ def test_values_that_are_not_finite_are_refused_with_their_row(name, bad):
     X_bad, y_bad = X.copy(), y.copy()
     X_bad[3, 2] = y_bad[5] = bad
     with pytest.raises(ValueError, match=r"X is NaN or infinite.*row 3"):
-        predictors.create(name).fit(X_bad, y)
+        create(name).fit(X_bad, y)
     with pytest.raises(ValueError, match=r"y is NaN or infinite.*row 5"):
-        predictors.create(name).fit(X, y_bad)
+        create(name).fit(X, y_bad)
     with pytest.raises(ValueError, match=r"X is NaN or infinite.*row 3"):
-        predictors.create(name).fit(X, y).predict(X_bad)
+        create(name).fit(X, y).predict(X_bad)
 
 
 @pytest.mark.parametrize(
@@ -172,23 +179,23 @@ def test_values_that_are_not_finite_are_refused_with_their_row(name, bad):
 )
 def test_wrong_shapes_are_refused(name, X, y, message):
     with pytest.raises(ValueError, match=message):
-        predictors.create(name).fit(X, y)
+        create(name).fit(X, y)
 
 
 def test_another_number_of_features_is_refused(name):
     X = architectures(8, 18)
     with pytest.raises(ValueError, match="X has 23 features, but fit saw 24"):
-        predictors.create(name).fit(X, additive(X)).predict(X[:, :23])
+        create(name).fit(X, additive(X)).predict(X[:, :23])
 
 
 def test_prediction_before_fit_is_refused(name):
     with pytest.raises(NotFittedError):
-        predictors.create(name).predict(architectures(2, 19))
+        create(name).predict(architectures(2, 19))
 
 
 def test_many_rows_are_predicted_as_one_by_one(name):
     X = architectures(25, 20)
-    predictor = predictors.create(name).fit(X, additive(X))
+    predictor = create(name).fit(X, additive(X))
     many = architectures(9000, 21)
     mean, std = predictor.predict(many)
     rows = [0, 8191, 8192, 8999]

@@ -19,11 +19,14 @@ def preprocess(pixels: Pixels, settings: dict[str, Any]) -> Any:
 
     Args:
         pixels: 8-bit array of shape (height, width, channels).
-        settings: input_size (channels, height, width), interpolation, crop_pct, crop_mode (center or squash), mean, std.
+        settings: input_size (channels, height, width), interpolation, crop_pct, crop_mode (center, squash or border),
+            mean, std, and pillow, the major version of Pillow to agree with.
     """
     size = (int(settings["input_size"][1]), int(settings["input_size"][2]))
-    scaled = resize(pixels, _scaled_size(pixels.shape[:2], size, settings), settings["interpolation"])
-    values = centre_crop(scaled, size).transpose(2, 0, 1).astype(np.float32) / np.float32(255)
+    scaled_size = _scaled_size(pixels.shape[:2], size, settings)
+    scaled = resize(pixels, scaled_size, settings["interpolation"], pillow=settings.get("pillow", 0))
+    fill = [round(255 * value) for value in settings["mean"]] if settings.get("crop_mode") == "border" else 0
+    values = centre_crop(scaled, size, fill).transpose(2, 0, 1).astype(np.float32) / np.float32(255)
     mean, std = (np.asarray(settings[name], np.float32).reshape(-1, 1, 1) for name in ("mean", "std"))
     return np.ascontiguousarray((values - mean) / std)
 
@@ -32,38 +35,48 @@ def _scaled_size(image: tuple[int, int], size: tuple[int, int], settings: dict[s
     """(height, width) before the crop; rounding as in torchvision (square sizes) and timm (others)."""
     height, width = image
     target_height, target_width = (math.floor(length / settings["crop_pct"]) for length in size)
-    if settings.get("crop_mode", "center") == "squash":
+    mode = settings.get("crop_mode", "center")
+    if mode == "squash":
         return target_height, target_width
-    if target_height != target_width:
-        ratio = min(height / target_height, width / target_width)
+    if mode == "border" or target_height != target_width:
+        ratios = (height / target_height, width / target_width)
+        ratio = max(ratios) if mode == "border" else min(ratios)
         return round(height / ratio), round(width / ratio)
     if width <= height:
         return int(target_height * height / width), target_height
     return target_height, int(target_height * width / height)
 
 
-def centre_crop(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    """The middle of this (height, width), with black around where the image is smaller."""
+def centre_crop(pixels: Pixels, size: tuple[int, int], fill: Any = 0) -> Pixels:
+    """The middle of this (height, width), with `fill` (one value, or one a channel) around smaller images."""
     missing = [max(size[axis] - pixels.shape[axis], 0) for axis in (0, 1)]
     if any(missing):
-        pixels = np.pad(pixels, [(n // 2, (n + 1) // 2) for n in missing] + [(0, 0)])
-    top, left = (int(round((pixels.shape[axis] - size[axis]) / 2.0)) for axis in (0, 1))
+        shape = (pixels.shape[0] + missing[0], pixels.shape[1] + missing[1], pixels.shape[2])
+        padded = np.empty(shape, np.uint8)
+        padded[:] = fill
+        top, left = missing[0] // 2, missing[1] // 2
+        padded[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+        pixels = padded
+    top, left = (round((pixels.shape[axis] - size[axis]) / 2.0) for axis in (0, 1))
     return pixels[top : top + size[0], left : left + size[1]]
 
 
-def resize(pixels: Pixels, size: tuple[int, int], interpolation: str) -> Pixels:
-    """Resamples to (height, width) as Pillow does: first along the width, then along the height, 8 bits between.
+def resize(pixels: Pixels, size: tuple[int, int], interpolation: str, pillow: int = 0) -> Pixels:
+    """Resamples to (height, width) as this major version of Pillow does: one axis after the other, 8 bits between.
 
+    The width comes first; from Pillow 13 on, the height, if it shrinks by more than twice what the width does.
     Raises ValueError for an interpolation that Pillow does not have.
     """
     if interpolation == "nearest":
         return pixels[_nearest(pixels.shape[0], size[0])][:, _nearest(pixels.shape[1], size[1])]
     if interpolation not in _KERNELS:
         raise ValueError(f"interpolation {interpolation!r} is not one of {['nearest', *_KERNELS]}")
-    if size[1] != pixels.shape[1]:
-        pixels = _resampled(pixels.transpose(1, 0, 2), size[1], *_KERNELS[interpolation]).transpose(1, 0, 2)
-    if size[0] != pixels.shape[0]:
-        pixels = _resampled(pixels, size[0], *_KERNELS[interpolation])
+    shrinks = [pixels.shape[axis] - size[axis] for axis in (0, 1)]
+    height_first = pillow >= 13 and shrinks[0] > 0 and shrinks[0] > 2 * shrinks[1]
+    for axis in (0, 1) if height_first else (1, 0):
+        if shrinks[axis]:
+            resampled = _resampled(pixels.swapaxes(0, axis), size[axis], *_KERNELS[interpolation])
+            pixels = resampled.swapaxes(0, axis)
     return pixels
 
 

@@ -1,0 +1,47 @@
+"""An exported model in the place of a PyTorch one."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hardware.backends.onnxruntime import open_session
+
+
+class OnnxModule(nn.Module):
+    """Runs an ONNX model through ONNX Runtime on the CPU: `task.evaluate(OnnxModule(bundle), "test")`.
+
+    Args:
+        path: an ONNX file, or a bundle.
+        like: the model it was exported from; its `pretrained_cfg` tells tasks how to prepare inputs. Without it, the
+            `preprocessing.json` beside the file does, where there is one.
+        threads: of the runtime.
+
+    Attributes:
+        num_classes: size of the output's last axis; None where it varies.
+    """
+
+    def __init__(self, path: str | Path, *, like: nn.Module | None = None, threads: int = 1) -> None:
+        super().__init__()
+        file = Path(path)
+        file = file / "model.onnx" if file.is_dir() else file
+        if not file.is_file():
+            raise FileNotFoundError(f"no ONNX model at {file}")
+        self._session = open_session(str(file), threads)
+        self._names = [node.name for node in self._session.get_inputs()]
+        shape = self._session.get_outputs()[0].shape
+        self.num_classes = shape[-1] if shape and isinstance(shape[-1], int) else None
+        if told := getattr(like, "pretrained_cfg", None) or _preprocessing(file.parent):
+            self.pretrained_cfg = dict(told)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """The first output, on the CPU; no gradients."""
+        feed = {name: t.detach().cpu().numpy() for name, t in zip(self._names, inputs, strict=True)}
+        return torch.from_numpy(self._session.run(None, feed)[0])
+
+
+def _preprocessing(folder: Path) -> dict[str, Any] | None:
+    path = folder / "preprocessing.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None

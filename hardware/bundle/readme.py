@@ -1,0 +1,73 @@
+"""The short text that explains a bundle."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from hardware.device import Device
+from supernet import Architecture, SuperNetwork
+
+_TEMPLATE = Path(__file__).parent / "templates" / "README.md"
+_ELSEWHERE = """\
+`model.safetensors` is the plain state dict of `net.build(architecture)`, where `net` is the super-network
+`{supernet}` and `architecture` the one in `architecture.json`:
+
+```python
+import json
+from safetensors.torch import load_file
+
+architecture = net.space.validate(json.load(open("architecture.json"))["architecture"])
+model = net.build(architecture)
+model.load_state_dict(load_file("model.safetensors"))
+model.eval()
+```
+"""
+
+
+def readme(
+    net: SuperNetwork,
+    architecture: Architecture,
+    device: Device,
+    metrics: Mapping[str, Any],
+    *,
+    model_file: str,
+    inputs: Sequence[str],
+    images: Sequence[str],
+) -> str:
+    """The README of a bundle.
+
+    Where the family has a method `library_code(architecture)`, its result (Python that builds `model` with the stock
+    library and loads `model.safetensors`) is shown as it is.
+    """
+    code = getattr(net, "library_code", None)
+    loading = f"```python\n{code(architecture).strip()}\n```\n" if code else _ELSEWHERE.format(supernet=net.name)
+    return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
+        title=f"{net.name} for {device.name}",
+        supernet=net.name,
+        device=device.name,
+        backend=device.backend,
+        threads=device.threads,
+        batch=device.batch_size,
+        example=" samples/*.png" if images else "",
+        facts="\n".join(f"| {name} | {value} |" for name, value in _facts(metrics)),
+        model_file=model_file,
+        inputs="`, `".join(inputs),
+        loading=loading,
+    )
+
+
+def _facts(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+    given = [
+        (f"{name} ({kind})", f"{value:.4g}" if isinstance(value, float) else str(value))
+        for kind in ("measured", "predicted")
+        for name, value in metrics[kind].items()
+    ]
+    latency, parity = metrics["latency"], metrics["parity"]
+    return [
+        *given,
+        ("latency on the device", f"{latency['median_ms']:.3f} ms a batch (median of {latency['repeats']})"),
+        ("MACs", f"{metrics['macs']:,} a sample"),
+        ("parameters", f"{metrics['params']:,}"),
+        ("relative difference to PyTorch", f"{parity['relative_difference']:.1e}"),
+    ]

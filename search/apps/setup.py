@@ -1,0 +1,107 @@
+"""From a configuration to the objects of a run: super-network, task, device, latency table, objectives."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from numpy.typing import NDArray
+from omegaconf import DictConfig
+
+from hardware import Device, LatencyTable, measure_end_to_end
+from hardware.provenance import cpu_model
+from search.errors import SearchError
+from search.objective import Objective
+from supernet import Architecture, SuperNetwork
+from supernet.tasks import Task
+from supernet.validation import Validation
+
+logger = logging.getLogger(__name__)
+
+
+def output_folder() -> Path:
+    """The folder of this run (in a multirun, of this job), as Hydra made it."""
+    return Path(HydraConfig.get().runtime.output_dir)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a configuration names, made when it is first needed.
+
+    Args:
+        config: with the groups `supernet`, `task` and `hardware`.
+        folder: where a latency table is kept.
+    """
+
+    config: DictConfig
+    folder: Path
+
+    @cached_property
+    def net(self) -> SuperNetwork:
+        """The super-network with its weights."""
+        net: SuperNetwork = instantiate(self.config.supernet)
+        return net.eval()
+
+    @cached_property
+    def task(self) -> Task:
+        """The data and metrics."""
+        return instantiate(self.config.task)  # type: ignore[no-any-return]
+
+    @cached_property
+    def device(self) -> Device:
+        """The target device."""
+        return instantiate(self.config.hardware)  # type: ignore[no-any-return]
+
+    @cached_property
+    def table(self) -> LatencyTable:
+        """The device's latency table: the one that the configuration names, or one of this machine (resumed, kept)."""
+        if path := self.config.get("latency_table"):
+            table = LatencyTable.load(path)
+            if table.space.fingerprint != self.net.space.fingerprint:
+                raise SearchError(f"{path} is a latency table of another search space than {self.net.name}'s")
+            return table
+        path = self.folder / f"latency_{self.device.name}.json"
+        table = LatencyTable.build(self.net, self.device, path=path)
+        logger.info("latency table of %d blocks: %s (%s)", len(table.blocks), path, described_error(table))
+        return table
+
+    def objectives(self, names: list[str]) -> list[Objective]:
+        """Objectives by name. Raises SearchError naming those there are."""
+        known: dict[str, Callable[[], Objective]] = {
+            "accuracy": self._accuracy,
+            "latency": lambda: Objective("latency", goal="min", measure=self.table.latency, expensive=False),
+            "measured_latency": self._measured_latency,
+            "macs": lambda: self._cost("macs"),
+            "params": lambda: self._cost("params"),
+        }
+        if unknown := [name for name in names if name not in known]:
+            raise SearchError(f"unknown objective {unknown[0]!r}: available are {', '.join(known)}")
+        return [known[name]() for name in names]
+
+    def _accuracy(self) -> Objective:
+        measure = Validation(self.net, self.task, metric=self.config.get("metric", "top1"))
+        return Objective("accuracy", goal="max", measure=measure, scope=measure.scope)
+
+    def _measured_latency(self) -> Objective:
+        def measure(architectures: list[Architecture]) -> NDArray[np.float64]:
+            return np.array([m.median_ms for m in measure_end_to_end(self.net, architectures, self.device)])
+
+        scope = f"{self.device.describe()} {cpu_model()}"
+        return Objective("measured_latency", goal="min", measure=measure, scope=scope)
+
+    def _cost(self, name: str) -> Objective:
+        return Objective(name, goal="min", measure=lambda archs: self.net.costs(archs)[name], expensive=False)
+
+
+def described_error(table: LatencyTable) -> str:
+    """The table's own error on end-to-end measurements that it was not fitted to, in words."""
+    if not table.error:
+        return "its error is not known: too few end-to-end measurements"
+    return (
+        f"mean error {table.error['mape_percent']:.1f} %, rank correlation {table.error['spearman']:.3f} "
+        f"on {table.error['n_probes']:.0f} left-out end-to-end measurements"
+    )

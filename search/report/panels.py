@@ -1,0 +1,128 @@
+"""Diagrams of the page as geometry in pixels; the template draws them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+N_SHADES = 6
+"""Number of colours that stand for the order of evaluation."""
+
+_MARGIN_LEFT, _MARGIN_RIGHT, _MARGIN_TOP, _MARGIN_BOTTOM = 62.0, 14.0, 12.0, 44.0
+_PADDING = 0.05
+_TICK_DISTANCE = 70.0
+Points = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One axis: maps `low`..`high` to the pixels `start`..`end`."""
+
+    label: str
+    low: float
+    high: float
+    start: float
+    end: float
+
+    @classmethod
+    def around(cls, label: str, values: ArrayLike, start: float, end: float) -> Self:
+        """Holds all finite values with some room; a unit range around a constant."""
+        known = np.asarray(values, dtype=np.float64)
+        known = known[np.isfinite(known)]
+        low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+        room = _PADDING * (high - low)
+        if high - low <= 1e-9 * max(abs(low), abs(high)):
+            room = 0.5 * (abs(high) or 1.0)
+        return cls(label, low - room, high + room, start, end)
+
+    def pixels(self, values: ArrayLike) -> NDArray[np.float64]:
+        """Positions, same shape."""
+        share = (np.asarray(values, dtype=np.float64) - self.low) / (self.high - self.low)
+        return self.start + share * (self.end - self.start)
+
+    @property
+    def ticks(self) -> list[tuple[float, str]]:
+        """Round numbers: pixel and text."""
+        from matplotlib.ticker import MaxNLocator
+
+        n_ticks = max(3, int(abs(self.end - self.start) / _TICK_DISTANCE))
+        values = MaxNLocator(n_ticks, steps=[1, 2, 2.5, 5, 10]).tick_values(self.low, self.high)
+        values = values[(values >= self.low) & (values <= self.high)]
+        step = float(values[1] - values[0]) if len(values) > 1 else 1.0
+        decimals = next((d for d in range(9) if abs(round(step, d) - step) < 1e-6 * step), 9)
+        readable = decimals < 6 and max(abs(self.low), abs(self.high)) < 1e7
+        texts = [f"{value:,.{decimals}f}" if readable else f"{value:.6g}" for value in values + 0.0]
+        return list(zip(self.pixels(values).round(1).tolist(), texts, strict=True))
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A point with a tooltip."""
+
+    x: float
+    y: float
+    text: str
+    chosen: bool = False
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A diagram. `clouds` and `lines` hold a CSS class and the data of an SVG path each."""
+
+    width: int
+    height: int
+    x: Scale
+    y: Scale
+    clouds: tuple[tuple[str, str], ...] = ()
+    lines: tuple[tuple[str, str], ...] = ()
+    marks: tuple[Mark, ...] = field(default=())
+
+    @classmethod
+    def around(cls, x: ArrayLike, y: ArrayLike, x_label: str, y_label: str, *, width: int, height: int) -> Self:
+        """An empty diagram whose axes hold the values."""
+        return cls(
+            width,
+            height,
+            Scale.around(x_label, x, _MARGIN_LEFT, width - _MARGIN_RIGHT),
+            Scale.around(y_label, y, height - _MARGIN_BOTTOM, _MARGIN_TOP),
+        )
+
+    def with_cloud(self, x: ArrayLike, y: ArrayLike, kinds: Sequence[str] | NDArray[np.str_]) -> Self:
+        """Adds dots, one CSS class each; those with a value that is not finite are left out."""
+        pixels = self._pixels(x, y)
+        known, classes = np.isfinite(pixels).all(axis=1), np.asarray(kinds, dtype=str)
+        clouds = tuple(
+            (kind, "".join(f"M{a:.1f} {b:.1f}h0" for a, b in pixels[known & (classes == kind)]))
+            for kind in sorted(set(classes[known].tolist()))
+        )
+        return replace(self, clouds=self.clouds + clouds)
+
+    def with_line(self, points: Points, kind: str) -> Self:
+        """Adds a line through points of shape (n, 2), leaving out those that are not finite."""
+        pixels = self._pixels(*points.T)
+        pixels = pixels[np.isfinite(pixels).all(axis=1)]
+        data = "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in pixels) if len(pixels) else ""
+        return replace(self, lines=(*self.lines, (kind, data)))
+
+    def with_marks(self, x: ArrayLike, y: ArrayLike, text: Callable[[int], str], chosen: Sequence[bool]) -> Self:
+        """Adds points with tooltips: `text(i)` for the i-th."""
+        pixels = self._pixels(x, y).round(1).tolist()
+        marks = (Mark(a, b, text(i), c) for i, ((a, b), c) in enumerate(zip(pixels, chosen, strict=True)))
+        return replace(self, marks=(*self.marks, *marks))
+
+    def _pixels(self, x: ArrayLike, y: ArrayLike) -> Points:
+        return np.stack([self.x.pixels(x), self.y.pixels(y)], axis=1)
+
+
+def shades(n: int) -> list[str]:
+    """CSS classes "o0".."o5" for n evaluations in order."""
+    return [f"o{int(i * N_SHADES / n)}" for i in range(n)]
+
+
+def steps(y: ArrayLike) -> Points:
+    """Corners of a curve that holds its value from one evaluation (1, 2, ...) to the next, shape (2 n - 1, 2)."""
+    values = np.asarray(y, dtype=np.float64)
+    x = np.repeat(np.arange(1, len(values) + 1), 2)[1:] if len(values) else np.zeros(0)
+    return np.stack([x, np.repeat(values, 2)[: len(x)]], axis=1)

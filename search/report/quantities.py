@@ -1,0 +1,80 @@
+"""How the values of an objective are written for people: unit, scale and sensible digits."""
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+_UNITS = {"latency": "ms", "latency_ms": "ms", "accuracy": "%", "top1": "%", "top5": "%", "perplexity": "", "bleu": ""}
+_COUNTS = ("macs", "params")
+_PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+_MOST_DECIMALS = 4
+_DECIMALS = {"%": 2, "ms": 3}
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """An objective's name, unit and number format.
+
+    Args:
+        name: of the objective.
+        unit: as shown, with the prefix that `scale` stands for; "" where none is known.
+        scale: shown numbers are values divided by this.
+        decimals: shown after the point; None: as many as four significant digits need.
+    """
+
+    name: str
+    unit: str
+    scale: float
+    decimals: int | None
+
+    @classmethod
+    def of(cls, name: str, values: ArrayLike) -> Self:
+        """Chooses scale and digits so that `values` can be told apart; those not finite are left out."""
+        known = np.asarray(values, dtype=np.float64)
+        known = known[np.isfinite(known)]
+        largest = float(np.abs(known).max()) if len(known) else 0.0
+        unit, scale = _UNITS.get(name.lower(), ""), 1.0
+        if name.lower() in _COUNTS:
+            scale, unit = next(((s, prefix) for s, prefix in _PREFIXES if largest >= s), (1.0, ""))
+        return cls(name, unit, scale, _decimals(known / scale, _DECIMALS.get(unit, _MOST_DECIMALS)))
+
+    @property
+    def label(self) -> str:
+        """For axes and column headings, as in "latency (ms)"."""
+        return f"{self.name} ({self.unit})" if self.unit else self.name
+
+    def scaled(self, values: ArrayLike) -> NDArray[np.float64]:
+        """Values in the unit shown, same shape."""
+        return np.asarray(values, dtype=np.float64) / self.scale
+
+    def number(self, value: float) -> str:
+        """The value without its unit; a dash for NaN."""
+        shown = value / self.scale
+        if math.isnan(shown):
+            return "–"
+        return f"{shown:.4g}" if self.decimals is None or math.isinf(shown) else f"{shown:,.{self.decimals}f}"
+
+    def text(self, value: float) -> str:
+        """The value with its unit."""
+        return f"{self.number(value)} {self.unit}".rstrip()
+
+    def span(self, values: ArrayLike) -> str:
+        """Smallest and largest value without the unit, as in "2.10 – 8.74"; a dash for none."""
+        known = np.asarray(values, dtype=np.float64)
+        known = known[np.isfinite(known)]
+        ends = [self.number(float(end)) for end in (known.min(), known.max())] if len(known) else ["–"]
+        return " – ".join(dict.fromkeys(ends))
+
+
+def _decimals(values: NDArray[np.float64], most: int) -> int | None:
+    """Digits after the point that resolve a part in 500 of the range; None where such a number would be unreadable."""
+    if not len(values):
+        return 0
+    largest = float(np.abs(values).max())
+    spread = float(values.max() - values.min()) or largest
+    if largest and not 1e-2 <= largest < 1e7:
+        return None
+    return min(most, max(0, math.ceil(-math.log10(spread / 500)))) if spread else 0

@@ -1,0 +1,84 @@
+"""The evaluated architectures and the Pareto front as tables, for files and for the terminal."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from search.report.views import quantities, spread
+from search.result import Result
+from supernet.space import Choice
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+_CONSOLE_ROWS = 20
+
+
+def results_table(result: Result) -> "pd.DataFrame":
+    """One row per evaluated architecture, in order.
+
+    Columns: id (0, 1, ...), batch, status, the objectives, their predictions, error, architecture as JSON.
+    """
+    frame = result.frame
+    names = result.history.problem.names
+    predictions = [f"predicted_{o.name}" for o in result.history.objectives if o.expensive]
+    table = frame[["batch", "status", *names, *predictions, "error"]].reset_index(drop=True)
+    table.insert(0, "id", np.arange(len(table)))
+    return table.assign(architecture=[architecture.to_json() for architecture in frame["architecture"]])
+
+
+def front_table(result: Result) -> "pd.DataFrame":
+    """The Pareto front, best first by the first cheap (else minimised) objective.
+
+    Columns: rank (0, 1, ...) and those of `results_table` that say something here; id is the row there.
+    """
+    rows = results_table(result).drop(columns=["status", "error"])
+    front = rows.iloc[result.pareto().index.to_numpy(dtype=np.int64)].reset_index(drop=True)
+    front.insert(0, "rank", np.arange(len(front)))
+    return front
+
+
+def console_table(result: Result, limit: int = _CONSOLE_ROWS) -> "Table":
+    """The Pareto front for a terminal: rank, id, objectives and a short description of each architecture.
+
+    Args:
+        result: a finished search.
+        limit: rows shown at most, evenly spaced along the front with both ends.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    front = result.pareto()
+    rows = spread(len(front), limit)
+    table = Table(title=f"Pareto front: {len(front)} of {len(result.frame)} evaluated", title_justify="left")
+    shown = quantities(result)
+    for label in ("rank", "id", *(quantity.label for quantity in shown.values())):
+        table.add_column(Text(label), justify="right", no_wrap=True)
+    table.add_column("architecture", no_wrap=True, overflow="ellipsis")
+    for rank in rows:
+        row, id_ = front.iloc[rank], int(front.index[rank])
+        numbers = [quantity.number(float(row[name])) for name, quantity in shown.items()]
+        table.add_row(*map(Text, (str(rank), str(id_), *numbers, describe(result, id_))))
+    if len(rows) < len(front):
+        table.caption = f"{len(rows)} of {len(front)} rows; front.csv holds all"
+    return table
+
+
+def describe(result: Result, row: int) -> str:
+    """One evaluated architecture in one line, choices with few positions first; inactive positions show as "·"."""
+    space = result.history.space
+    active = space.active(result.history.genes[row : row + 1])[0]
+    starts = np.cumsum([0, *(choice.n_genes for choice in space.choices)])
+    architecture = result.frame["architecture"].iloc[row]
+    parts = [
+        (choice.n_genes, f"{choice.name} {_values_text(choice, architecture[choice.name], active[start:])}")
+        for choice, start in zip(space.choices, starts, strict=False)
+    ]
+    return "  ".join(text for _, text in sorted(parts, key=lambda part: part[0]))
+
+
+def _values_text(choice: Choice, given: Any, active: Any) -> str:
+    values = [given] if choice.repeat is None else given
+    separator = "" if all(len(str(value)) == 1 for value in choice.values) else ","
+    return separator.join(str(v) if a else "·" for v, a in zip(values, active, strict=False))

@@ -1,0 +1,49 @@
+"""What the picture, the page and the console table have in common."""
+
+import itertools
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from search.report.quantities import Quantity
+from search.result import Result
+
+
+def quantities(result: Result) -> dict[str, Quantity]:
+    """How to write the values of each objective, in order."""
+    return {name: Quantity.of(name, result.frame[name]) for name in result.history.problem.names}
+
+
+def axis_pairs(result: Result) -> list[tuple[str, str]]:
+    """The pairs of objectives to plot against each other, costs on the horizontal axis; empty for a single one."""
+    ordered = sorted(result.history.objectives, key=lambda objective: objective.goal == "max")
+    return list(itertools.combinations([objective.name for objective in ordered], 2))
+
+
+def best_so_far(result: Result) -> NDArray[np.float64]:
+    """Running best feasible value of the first objective, shape (n,); NaN until there is one."""
+    known = np.where(result.history.feasible, result.history.values[:, 0], np.nan)
+    pick = np.fmax if result.history.objectives[0].goal == "max" else np.fmin
+    return np.asarray(pick.accumulate(known), dtype=np.float64)
+
+
+def stairs(x: ArrayLike, y: ArrayLike, goal: str) -> NDArray[np.float64]:
+    """Corners of the line below (or above) which a two-objective front dominates, shape (2 n - 1, 2).
+
+    Args:
+        x: ascending, shape (n,).
+        y: shape (n,).
+        goal: of the objective on `x`.
+    """
+    points = np.stack([np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)], axis=1)
+    before, after = points[:-1], points[1:]
+    corners = np.stack([after[:, 0], before[:, 1]] if goal == "min" else [before[:, 0], after[:, 1]], axis=1)
+    line = np.empty((max(0, 2 * len(points) - 1), 2))
+    line[::2], line[1::2] = points, corners
+    return line
+
+
+def spread(n: int, limit: int) -> list[int]:
+    """At most `limit` of 0..n-1, evenly spaced with both ends."""
+    rows: list[int] = np.unique(np.linspace(0, n - 1, min(n, limit)).round().astype(int)).tolist()
+    return rows

@@ -1,0 +1,75 @@
+"""Writes the files that a finished search leaves in its folder."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from search.errors import SearchError
+from search.report.page import render
+from search.report.picture import front_png
+from search.report.tables import front_table, results_table
+from search.result import Result
+
+
+def write_report(
+    result: Result,
+    directory: str | os.PathLike[str],
+    *,
+    title: str,
+    device: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    chosen: Sequence[Mapping[str, Any] | int] | None = None,
+) -> dict[str, Path]:
+    """Writes `results.csv`, `front.csv`, `front.png` and `report.html`, replacing those that are there.
+
+    Args:
+        result: a finished search.
+        directory: created where it is missing.
+        title: heading of the page and the picture.
+        device: what the measurements hold for, as JSON-like data.
+        provenance: how the numbers were obtained, as nested JSON-like data.
+        chosen: architectures, or their ids, to point out: those that were deployed.
+
+    Returns: the paths by file name. Raises SearchError where `chosen` names what was not evaluated, OSError where a
+    file cannot be written: each file is complete or left as it was.
+    """
+    ids = [_id(result, item) for item in chosen or ()]
+    contents = {
+        "results.csv": _csv(results_table(result)),
+        "front.csv": _csv(front_table(result)),
+        "front.png": front_png(result, title),
+        "report.html": render(result, title, ids, device or {}, provenance or {}).encode(),
+    }
+    folder = Path(directory)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        _replace(folder / name, content)
+    return {name: folder / name for name in contents}
+
+
+def _id(result: Result, chosen: Mapping[str, Any] | int) -> int:
+    n_evaluated = len(result.frame)
+    if not isinstance(chosen, Mapping):
+        if not 0 <= chosen < n_evaluated:
+            raise SearchError(f"chosen: there is no evaluation {chosen}, ids are 0..{n_evaluated - 1}")
+        return int(chosen)
+    architecture = result.history.space.validate(chosen)
+    for row, evaluated in enumerate(result.frame["architecture"]):
+        if evaluated == architecture:
+            return row
+    raise SearchError(f"chosen: {architecture.to_json()} is none of the {n_evaluated} architectures evaluated")
+
+
+def _csv(table: Any) -> bytes:
+    return bytes(table.to_csv(index=False, lineterminator="\n").encode())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise

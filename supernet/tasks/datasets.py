@@ -1,0 +1,142 @@
+"""Image classification tasks: scikit-learn's digits, any folder of class folders, CIFAR-10."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from supernet.tasks.images import ImageClassification
+from supernet.tasks.splits import ImageArray, ImageFiles, stratified_split
+
+_VALIDATION_FOLDERS = ("val", "validation", "valid")
+
+
+def digits(**settings: Any) -> ImageClassification:
+    """Hand-written digits of scikit-learn (`load_digits`): 8x8 grey, 897 train, 450 validation, 450 test; no download.
+
+    Args:
+        settings: arguments of ImageClassification, such as `n_calibration`.
+    """
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    pixels = np.round(data.images * (255 / 16)).astype(np.uint8)
+    labels = data.target.astype(np.int64)
+    images = ImageArray(pixels, labels)
+    train, (validation, test) = stratified_split([str(i) for i in range(len(labels))], labels.tolist(), (450, 450))
+    defaults: dict[str, Any] = {"image_size": 32, "channels": 1, "crop_pct": 1.0, "mean": (0.305,), "std": (0.376,)}
+    return ImageClassification(
+        name="digits",
+        splits={"train": images.subset(train), "validation": images.subset(validation), "test": images.subset(test)},
+        class_names=tuple(str(name) for name in data.target_names),
+        **defaults | settings,
+    )
+
+
+def image_folder(
+    root: str | Path, *, validation: float = 0.1, test: float = 0.1, **settings: Any
+) -> ImageClassification:
+    """Any folder of class folders.
+
+    With `train/` and `val/` (or `validation/`, `valid/`) below `root`, these are the splits, and `test/` if it is
+    there. Otherwise the folders in `root` are the classes, and a fixed part of each becomes validation and test: which
+    image goes where depends on the hash of its relative path alone.
+
+    Args:
+        root: the folder.
+        validation: fraction of the images for validation, where `root` holds class folders.
+        test: likewise for the test split; 0: none.
+        settings: arguments of ImageClassification, such as `image_size` and `channels`.
+
+    Raises FileNotFoundError for a missing folder or a class without images, ValueError for splits with other classes.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise FileNotFoundError(f"no image folder at {root}")
+    validation_folder = next((name for name in _VALIDATION_FOLDERS if (root / name).is_dir()), None)
+    if validation_folder and (root / "train").is_dir():
+        folders = {"train": "train", "validation": validation_folder, "test": "test"}
+        splits, class_names = _folders_as_splits(root, {s: f for s, f in folders.items() if (root / f).is_dir()})
+    else:
+        splits, class_names = _split_by_hash(root, validation, test)
+    return ImageClassification(name=root.name, splits=splits, class_names=class_names, **settings)
+
+
+def cifar10(
+    root: str | Path, *, download: bool = False, validation: int = 5000, **settings: Any
+) -> ImageClassification:
+    """CIFAR-10 by torchvision; `validation` of the 50,000 training images are set aside, 10,000 are the test split.
+
+    Args:
+        root: folder that holds (or is to hold) `cifar-10-batches-py`.
+        download: fetch the data where it is missing.
+        validation: number of images for validation.
+        settings: arguments of ImageClassification.
+
+    Raises FileNotFoundError where the data is missing or damaged.
+    """
+    from torchvision.datasets import CIFAR10
+
+    try:
+        known, unseen = (CIFAR10(str(root), train=train, download=download) for train in (True, False))
+    except RuntimeError as error:
+        raise FileNotFoundError(f"no complete CIFAR-10 in {root} ({error}); download=True fetches it") from error
+    images = ImageArray(known.data, np.asarray(known.targets, dtype=np.int64))
+    keys = [str(i) for i in range(len(images))]
+    train, (chosen,) = stratified_split(keys, known.targets, (validation,))
+    defaults: dict[str, Any] = {
+        "image_size": 32,
+        "crop_pct": 1.0,
+        "mean": (0.4914, 0.4822, 0.4465),
+        "std": (0.247, 0.2435, 0.2616),
+    }
+    return ImageClassification(
+        name="cifar10",
+        splits={
+            "train": images.subset(train),
+            "validation": images.subset(chosen),
+            "test": ImageArray(unseen.data, np.asarray(unseen.targets, dtype=np.int64)),
+        },
+        class_names=tuple(known.classes),
+        **defaults | settings,
+    )
+
+
+def _scanned(folder: Path) -> tuple[ImageFiles, tuple[str, ...]]:
+    """All images of a folder of class folders, ordered by path, and the class names in order."""
+    from torchvision.datasets import ImageFolder
+
+    try:
+        found = ImageFolder(str(folder))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{folder} must hold one folder per class, each with at least one image: {error}"
+        ) from error
+    files = tuple((Path(path).relative_to(folder).as_posix(), int(label)) for path, label in found.samples)
+    return ImageFiles(folder, files), tuple(found.classes)
+
+
+def _folders_as_splits(root: Path, folders: dict[str, str]) -> tuple[dict[str, ImageFiles], tuple[str, ...]]:
+    scanned = {split: _scanned(root / folder) for split, folder in folders.items()}
+    class_names = scanned["train"][1]
+    for split, (_, names) in scanned.items():
+        if differing := sorted(set(names) ^ set(class_names)):
+            raise ValueError(
+                f"{root / folders[split]} and {root / 'train'} hold different classes: {', '.join(differing[:5])}"
+            )
+    return {split: images for split, (images, _) in scanned.items()}, class_names
+
+
+def _split_by_hash(root: Path, validation: float, test: float) -> tuple[dict[str, ImageFiles], tuple[str, ...]]:
+    if validation <= 0 or test < 0 or validation + test >= 1:
+        raise ValueError(
+            f"validation must be above 0, test at least 0, and their sum below 1, got {validation} and {test}"
+        )
+    images, class_names = _scanned(root)
+    sizes = [round(fraction * len(images)) for fraction in (validation, test)]
+    if sizes[0] == 0 or (test and sizes[1] == 0):
+        raise ValueError(f"{root} holds {len(images)} images: too few to set aside {validation:g} and {test:g} of them")
+    train, parts = stratified_split([name for name, _ in images.files], [label for _, label in images.files], sizes)
+    names, chosen = ("train", "validation", "test"), (train, *parts)
+    splits = {name: images.subset(indices) for name, indices in zip(names, chosen, strict=True)}
+    return {name: part for name, part in splits.items() if len(part)}, class_names

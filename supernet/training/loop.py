@@ -1,0 +1,200 @@
+"""Training a super-network from start to end."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from supernet.architecture import Architecture
+from supernet.network import SuperNetwork
+from supernet.tasks.base import Task
+from supernet.training.monitor import Monitor
+from supernet.training.optimisation import learning_rate, optimiser_for
+from supernet.training.recipe import Recipe
+from supernet.training.sandwich import StepLosses, random_architectures, sandwich_gradients
+from supernet.training.state import TrainingError, TrainingFolder
+from supernet.validation import validated
+
+_ORDER, _ARCHITECTURES, _EVALUATED = range(3)  # independent streams of draws
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """What a training came to.
+
+    Attributes:
+        weights: file of the trained shared weights, for `net.load_checkpoint`.
+        epochs: passes over the training data.
+        seconds: time spent, over all parts of a resumed training.
+        metrics: validation metrics of sub-networks after recalibration: "smallest", "largest", "random-0", ...
+    """
+
+    weights: Path
+    epochs: int
+    seconds: float
+    metrics: dict[str, dict[str, float]]
+
+
+def train(
+    net: SuperNetwork, task: Task, recipe: Recipe, output: str | Path, *, resume: bool = True, progress: bool = True
+) -> TrainingSummary:
+    """Trains the shared weights of `net` in place by the sandwich rule with in-place distillation.
+
+    After every epoch the state is written to `output`; a training that was killed goes on from there and ends, on a
+    CPU, with the same weights as one that was not. `output` then holds `weights.safetensors`, `summary.json`,
+    `recipe.json` and the curves in `tensorboard/`.
+
+    Args:
+        net: any super-network whose outputs are class scores [n, classes].
+        task: gives training batches and metrics.
+        recipe: the settings.
+        output: folder of this training.
+        resume: go on from the state in `output`, if there is one; False starts anew and overwrites it.
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: the task has no training data, or the device is not there.
+        TrainingError: `output` holds another training, or the loss became infinite.
+    """
+    return _Training(net, task, recipe, Path(output), progress).run(resume)
+
+
+class _Training:
+    def __init__(self, net: SuperNetwork, task: Task, recipe: Recipe, output: Path, progress: bool) -> None:
+        self.net, self.task, self.recipe, self.progress = net, task, recipe, progress
+        self.device = recipe.torch_device()
+        self.steps_per_epoch = max(1, task.n_samples("train") // recipe.batch_size)
+        self.folder = TrainingFolder(output, self._identity())
+        self.evaluated = self._evaluated_architectures()
+
+    def run(self, resume: bool) -> TrainingSummary:
+        if not resume:
+            self.folder.clear()
+        origin = next((p.device for p in self.net.parameters()), torch.device("cpu"))
+        self.net.to(self.device)
+        try:
+            return self._run()
+        finally:
+            self.net.eval()
+            self.net.to(origin)
+
+    def _run(self) -> TrainingSummary:
+        optimiser = optimiser_for(self.net, self.recipe)
+        done, seconds = self.folder.restore(self.net, optimiser)
+        self.folder.write_json("recipe.json", self.recipe.as_dict())
+        n_steps, first = self.recipe.epochs * self.steps_per_epoch, done * self.steps_per_epoch
+        metrics: dict[str, dict[str, float]] = {}
+        with Monitor(self.folder.path / "tensorboard", n_steps, first, self.progress) as monitor:
+            for epoch in range(done, self.recipe.epochs):
+                started = time.perf_counter()
+                self._epoch(epoch, optimiser, monitor)
+                seconds += time.perf_counter() - started
+                self.folder.save(epoch + 1, self.net, optimiser, seconds)
+                if self.recipe.evaluate_every and (epoch + 1) % self.recipe.evaluate_every == 0:
+                    metrics = self._evaluate(epoch + 1, monitor)
+            metrics = metrics if self._just_evaluated(done) else self._evaluate(self.recipe.epochs, monitor)
+        return self._summarised(seconds, metrics)
+
+    def _epoch(self, epoch: int, optimiser: torch.optim.Optimizer, monitor: Monitor) -> None:
+        self.net.train()
+        drawn = self._generator(_ARCHITECTURES, epoch)
+        losses: list[StepLosses] = []
+        rate = 0.0
+        with _own_randomness(self.device, int(self._generator(_ORDER, epoch).integers(2**31))):
+            for index, batch in enumerate(self._batches(epoch)):
+                rate = learning_rate(self.recipe, epoch * self.steps_per_epoch + index, self.steps_per_epoch)
+                for group in optimiser.param_groups:
+                    group["lr"] = rate
+                optimiser.zero_grad()
+                others = random_architectures(self.net, self.recipe.n_random, drawn)
+                losses.append(sandwich_gradients(self.net, self.task, self.recipe, batch, others))
+                self._check(losses[-1], epoch, index)
+                if self.recipe.gradient_clip is not None:
+                    torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.gradient_clip)
+                optimiser.step()
+                monitor.step()
+        self._report(losses, rate, epoch + 1, monitor)
+
+    def _batches(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        return self.task.train_batches(
+            self.net.skeleton(self.net.largest),
+            batch_size=self.recipe.batch_size,
+            rng=self._generator(_ORDER, epoch),
+            augmentation=self.recipe.augmentation,
+            device=self.device,
+        )
+
+    @staticmethod
+    def _check(losses: StepLosses, epoch: int, index: int) -> None:
+        if not (math.isfinite(losses.largest) and math.isfinite(losses.smallest)):
+            raise TrainingError(
+                f"the loss is {losses.largest} (largest) and {losses.smallest} (smallest sub-network) in step {index} "
+                f"of epoch {epoch + 1}: lower learning_rate, lengthen warmup_epochs, or set gradient_clip; "
+                "the state of the last complete epoch is kept"
+            )
+
+    def _report(self, losses: list[StepLosses], rate: float, epoch: int, monitor: Monitor) -> None:
+        step = epoch * self.steps_per_epoch
+        columns = np.array([dataclasses.astuple(step_losses) for step_losses in losses]).mean(axis=0)
+        means = dict(zip([field.name for field in dataclasses.fields(StepLosses)], columns.tolist(), strict=True))
+        monitor.scalars({f"loss/{name}": value for name, value in means.items() if not math.isnan(value)}, step)
+        monitor.scalars({"learning_rate": rate}, step)
+        monitor.note(epoch=epoch, loss=means["largest"])
+
+    def _evaluate(self, epoch: int, monitor: Monitor) -> dict[str, dict[str, float]]:
+        metrics = {name: validated(self.net, a, self.task)[1] for name, a in self.evaluated.items()}
+        for name, values in metrics.items():
+            curves = {f"validation_{metric}/{name}": value for metric, value in values.items()}
+            monitor.scalars(curves, epoch * self.steps_per_epoch)
+        shown = {name: next(iter(values.values())) for name, values in metrics.items()}
+        monitor.note(smallest=shown["smallest"], largest=shown["largest"])
+        return metrics
+
+    def _just_evaluated(self, first: int) -> bool:
+        every = self.recipe.evaluate_every
+        return bool(every) and first < self.recipe.epochs and self.recipe.epochs % every == 0
+
+    def _summarised(self, seconds: float, metrics: dict[str, dict[str, float]]) -> TrainingSummary:
+        origin = {"task": self.task.name, "task_fingerprint": self.task.fingerprint, "epoch": str(self.recipe.epochs)}
+        self.folder.finish(self.net, origin)
+        summary = TrainingSummary(self.folder.weights, self.recipe.epochs, seconds, metrics)
+        described: dict[str, Any] = dataclasses.asdict(summary) | {"weights": summary.weights.name}
+        architectures = {name: dict(a) for name, a in self.evaluated.items()}
+        self.folder.write_json("summary.json", described | {"architectures": architectures})
+        return summary
+
+    def _evaluated_architectures(self) -> dict[str, Architecture]:
+        rng = np.random.default_rng([self.recipe.seed, _EVALUATED])
+        others = random_architectures(self.net, self.recipe.n_evaluated, rng)
+        return {
+            "smallest": self.net.smallest,
+            "largest": self.net.largest,
+            **{f"random-{i}": architecture for i, architecture in enumerate(others)},
+        }
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "supernet": self.net.name,
+            "space": self.net.space.fingerprint,
+            "task": self.task.fingerprint,
+            "recipe": self.recipe.as_dict(),
+        }
+
+    def _generator(self, stream: int, epoch: int) -> np.random.Generator:
+        return np.random.default_rng([self.recipe.seed, stream, epoch])
+
+
+@contextmanager
+def _own_randomness(device: torch.device, seed: int) -> Iterator[None]:
+    """Layers that draw (dropout) do so from a state of their own; the caller's is as before afterwards."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,105 @@
+"""How a super-network is trained, as data."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+
+from supernet.tasks.augmentation import Augmentation
+
+_PRECISIONS = ("auto", "fp32", "bf16")
+_AT_LEAST = {
+    "epochs": 1,
+    "batch_size": 1,
+    "weight_decay": 0,
+    "momentum": 0,
+    "label_smoothing": 0,
+    "warmup_epochs": 0,
+    "n_random": 0,
+    "distillation": 0,
+    "evaluate_every": 0,
+    "n_evaluated": 0,
+    "seed": 0,
+}
+_AT_MOST = {"momentum": 1, "label_smoothing": 1, "distillation": 1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Settings of a training: SGD with Nesterov momentum, cosine schedule with linear warm-up.
+
+    Args:
+        epochs: passes over the training data.
+        batch_size: samples per step; every step trains the largest, the smallest and `n_random` other sub-networks.
+        learning_rate: at the end of the warm-up; falls to 0 along a cosine.
+        weight_decay: of weights with two or more dimensions (norms and biases have none).
+        momentum: of SGD.
+        label_smoothing: of the labels.
+        warmup_epochs: epochs of linearly growing learning rate.
+        n_random: random sub-networks per step.
+        distillation: share of the largest sub-network's soft labels in the loss of the others; the rest are labels.
+        gradient_clip: largest norm of the gradients, or None.
+        augmentation: changes of the training inputs.
+        precision: "fp32", "bf16" (mixed), or "auto": mixed on GPUs that have bfloat16.
+        device: "cpu", "cuda", ..., or "auto": a GPU where there is one.
+        evaluate_every: epochs between evaluations of smallest, largest and `n_evaluated` random sub-networks; 0: at the
+            end only.
+        n_evaluated: random sub-networks that are evaluated, always the same ones.
+        seed: decides order, augmentation and sub-networks; initial weights are the caller's.
+    """
+
+    epochs: int = 60
+    batch_size: int = 64
+    learning_rate: float = 0.1
+    weight_decay: float = 4e-5
+    momentum: float = 0.9
+    label_smoothing: float = 0.1
+    warmup_epochs: float = 5
+    n_random: int = 2
+    distillation: float = 1.0
+    gradient_clip: float | None = None
+    augmentation: Augmentation = Augmentation()
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    device: str = "auto"
+    evaluate_every: int = 10
+    n_evaluated: int = 2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.augmentation, Mapping):
+            object.__setattr__(self, "augmentation", Augmentation(**self.augmentation))
+        for name, least in _AT_LEAST.items():
+            if not getattr(self, name) >= least:
+                raise ValueError(f"recipe: {name} must be at least {least}, got {getattr(self, name)!r}")
+        for name, most in _AT_MOST.items():
+            if not getattr(self, name) <= most:
+                raise ValueError(f"recipe: {name} must be at most {most}, got {getattr(self, name)!r}")
+        for name in ("learning_rate", "gradient_clip"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"recipe: {name} must be above 0, got {value!r}")
+        if self.precision not in _PRECISIONS:
+            raise ValueError(f"recipe: precision must be one of {', '.join(_PRECISIONS)}, got {self.precision!r}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON-compatible data: `Recipe(**recipe.as_dict()) == recipe`."""
+        described = asdict(self)
+        described["augmentation"]["zoom"] = list(self.augmentation.zoom)
+        return described
+
+    def torch_device(self) -> torch.device:
+        """The device that training uses. Raises ValueError where it is not there."""
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            torch.empty(0, device=self.device)
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(f"recipe: device {self.device!r} cannot be used here: {error}") from error
+        return torch.device(self.device)
+
+    def mixed(self, device: torch.device) -> bool:
+        """Whether forward passes use bfloat16 where it is safe."""
+        if self.precision == "auto":
+            return device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return self.precision == "bf16"

@@ -1,0 +1,70 @@
+"""Measuring sub-networks: extract, recalibrate, evaluate."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from supernet.architecture import Architecture
+from supernet.network import SuperNetwork
+from supernet.recalibration import recalibrate
+from supernet.tasks.base import Task
+
+
+def validated(
+    net: SuperNetwork, architecture: Mapping[str, Any], task: Task, split: str = "validation"
+) -> tuple[nn.Module, dict[str, float]]:
+    """The extracted sub-network with its own batch-norm statistics, and its metrics on a split of the task.
+
+    The same weights, architecture and task always give the same metrics.
+    """
+    model = net.extract(net.space.validate(architecture))
+    recalibrate(model, task.calibration_batches(model))
+    return model, task.evaluate(model, split)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Measure of an expensive objective: architectures -> one metric of their recalibrated sub-networks.
+
+    Can be pickled, so that other processes measure too.
+
+    Args:
+        net: the super-network; its weights count as they are when a measurement is made.
+        task: where the data comes from.
+        metric: a name among those that `task.evaluate` gives.
+        split: the split that is measured on.
+    """
+
+    net: SuperNetwork
+    task: Task
+    metric: str = "top1"
+    split: str = "validation"
+
+    def __call__(self, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
+        """Values in the order of the architectures, shape (n_architectures,).
+
+        Raises ValueError for a metric that the task does not give.
+        """
+        return np.array([self._value(architecture) for architecture in architectures], dtype=np.float64)
+
+    @property
+    def scope(self) -> str:
+        """Digest of everything but the architecture that a value depends on: family, weights, task, split, metric."""
+        collected = hashlib.sha256(repr((self.net.name, self.net.space.fingerprint)).encode())
+        for name, tensor in self.net.state_dict().items():
+            collected.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+            collected.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        collected.update(repr((self.task.fingerprint, self.split, self.metric)).encode())
+        return collected.hexdigest()[:16]
+
+    def _value(self, architecture: Architecture) -> float:
+        _, metrics = validated(self.net, architecture, self.task, self.split)
+        if self.metric not in metrics:
+            raise ValueError(f"task {self.task.name!r} gives no metric {self.metric!r}: it has {', '.join(metrics)}")
+        return metrics[self.metric]

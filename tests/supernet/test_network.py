@@ -1,0 +1,142 @@
+"""What every super-network has to keep: acting as a sub-network and extracting it are the same function."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from timm.models.mobilenetv3 import MobileNetV3
+from torch import nn
+
+import supernet
+from supernet import Choice, SearchSpace, SuperNetwork
+from supernet.blocks import count_macs
+
+from .conftest import tiny_mobilenetv3
+
+
+def sample_of(net, n=8, seed=0):
+    return [net.smallest, net.largest, *net.space.sample(min(n, net.space.size), seed)]
+
+
+def test_extracted_models_equal_the_shared_weights(net):
+    for architecture in sample_of(net):
+        (inputs,) = net.example_inputs(architecture, batch_size=3)
+        with torch.no_grad():
+            torch.testing.assert_close(net(inputs, architecture), net.extract(architecture)(inputs), rtol=0, atol=1e-5)
+
+
+def test_an_extracted_model_owns_its_weights(net):
+    architecture = net.space.sample(1, 3)[0]
+    (inputs,) = net.example_inputs(architecture)
+    model = net.extract(architecture)
+    before = model(inputs).detach()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.zero_()
+    torch.testing.assert_close(model(inputs), before, rtol=0, atol=0)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert not model.training
+    assert not any(tensor.is_meta for tensor in model.state_dict().values())
+
+
+def test_gradients_reach_the_shared_weights_and_nothing_outside_the_slice(net):
+    net.train()
+    (inputs,) = net.example_inputs(net.smallest, batch_size=4)
+    net(inputs, net.smallest).square().sum().backward()
+    shares = net.share(net.smallest)
+    reached = {name: p.grad for name, p in net.shared.named_parameters() if p.grad is not None}
+    assert set(reached) == {name for name in shares if name in dict(net.shared.named_parameters())}
+    for name, gradient in reached.items():
+        assert gradient.count_nonzero() <= shares[name].numel() or "conv_dw" in name
+
+
+def test_costs_equal_those_of_the_extracted_model(net):
+    architectures = sample_of(net)
+    costs = net.costs(architectures)
+    for i, architecture in enumerate(architectures):
+        model = net.extract(architecture)
+        assert costs["params"][i] == sum(p.numel() for p in model.parameters())
+        assert costs["macs"][i] == count_macs(model, net.example_inputs(architecture))
+    assert costs["macs"].dtype == np.int64
+
+
+def test_every_block_of_the_space_is_found_without_enumerating_it(net):
+    n_blocks = len(net.block_map.cover())
+    net.costs(net.space.enumerate()[:5000])
+    assert len(net.block_map.blocks) == n_blocks
+
+
+def test_declared_genes_of_blocks_are_those_found_by_trial():
+    mobilenetv3 = tiny_mobilenetv3(n_stages=1, kernel_sizes=(3, 5), expand_ratios=(3, 4))
+
+    class Undeclared(type(mobilenetv3)):
+        def block_genes(self):
+            return None
+
+    undeclared = copy.deepcopy(mobilenetv3)
+    undeclared.__class__ = Undeclared
+    architectures = mobilenetv3.space.sample(40, 1)
+    declared, found = mobilenetv3.costs(architectures), undeclared.costs(architectures)
+    np.testing.assert_array_equal(declared["macs"], found["macs"])
+    np.testing.assert_array_equal(declared["params"], found["params"])
+
+
+def test_a_super_network_can_be_copied_and_pickled(net):
+    architecture = net.space.sample(1, 5)[0]
+    (inputs,) = net.example_inputs(architecture)
+    net.costs([architecture])
+    expected = net(inputs, architecture)
+    for again in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        torch.testing.assert_close(again(inputs, architecture), expected)
+
+
+def test_sub_networks_of_mobilenetv3_are_stock_timm_models(mobilenetv3):
+    model = mobilenetv3.extract(mobilenetv3.space.sample(1)[0])
+    assert type(model) is MobileNetV3
+    assert model.pretrained_cfg["input_size"][0] == 1
+
+
+def test_small_kernels_are_the_centre_of_large_ones_through_the_transforms(mobilenetv3):
+    """With identity transforms the 3x3 kernel is the middle of the 7x7 one; with another matrix it changes."""
+    name = "blocks.1.0.conv_dw.weight"
+    with torch.no_grad():
+        for matrix in mobilenetv3.kernel_transforms.values():
+            matrix.copy_(torch.eye(len(matrix)))
+    small = mobilenetv3.space.validate({"ks": 3, "e": 6, "d": 2, "r": 16})
+    full = dict(mobilenetv3.shared.named_parameters())[name]
+    torch.testing.assert_close(mobilenetv3.share(small)[name], full[:, :, 2:5, 2:5])
+    with torch.no_grad():
+        mobilenetv3.kernel_transforms["blocks_1_0_5to3"].mul_(2)
+    torch.testing.assert_close(mobilenetv3.share(small)[name], 2 * full[:, :, 2:5, 2:5])
+
+
+def test_ofa_mobilenetv3_has_the_published_size_and_takes_published_configurations():
+    net = supernet.create("ofa_mobilenetv3", resolutions=(224,))
+    assert net.space.size == (9**2 + 9**3 + 9**4) ** 5
+    published = {"wid": None, "ks": [7] * 20, "e": [6] * 20, "d": [4] * 5, "r": [224]}
+    assert net.space.validate(published) == net.largest
+    costs = net.costs([net.largest, net.smallest])
+    assert costs["params"].tolist() == [7664760, 3410792]  # of the original's static sub-networks
+
+
+def test_names_of_super_networks():
+    assert "ofa_mobilenetv3" in supernet.available()
+    with pytest.raises(ValueError, match="unknown super-network 'ofa_mobilenet': .* did you mean 'ofa_mobilenetv3'"):
+        supernet.create("ofa_mobilenet")
+    with pytest.raises(supernet.CheckpointError, match="no weights of 'ofa_mobilenetv3' come with this package"):
+        supernet.create("ofa_mobilenetv3", resolutions=(224,), checkpoint="embedded")
+
+
+def test_a_builder_whose_parts_are_not_in_the_largest_is_told_so():
+    class Renaming(SuperNetwork):
+        space = SearchSpace(Choice("kind", ("a", "b")))
+        input_shape = (4,)
+
+        def build(self, architecture):
+            return nn.ModuleDict({architecture["kind"]: nn.Linear(4, 4)})
+
+    net = Renaming()
+    with pytest.raises(ValueError, match=r"'a.weight' of the sub-network is not part of the largest one"):
+        net.share(net.smallest)
