@@ -14,20 +14,22 @@ from hardware.backends import Runner, create
 from hardware.device import Device
 
 _WARM_UP_CALLS = 3
-_BUSY = 0.9  # a single-threaded sample counts as undisturbed when its thread ran for at least this share of the time
-_SLOWED = 1.1  # ... and when a fixed piece of work beside it took at most this multiple of its usual best
-_FEWEST_UNDISTURBED = 5
+_SLOWED = 1.2
+_FEWEST = 5
 
 
 @dataclass(frozen=True)
 class Measurement:
     """Latency of one inference of a whole batch.
 
+    Other programs slow a shared machine down for moments, up to twofold where two of its cores share one. A sample
+    counts as undisturbed when it took at most 1.2 times the fastest tenth of the samples.
+
     Attributes:
         median_ms: over the undisturbed samples.
-        quantiles_ms: the 10, 25, 75 and 90 % quantiles of the same samples.
+        quantiles_ms: the 10, 25, 75 and 90 % quantiles of all samples.
         repeats: number of inferences timed.
-        stable: whether the spread came under the wanted one in the allowed time.
+        stable: whether enough samples were undisturbed, and these agreed as well as wanted.
     """
 
     median_ms: float
@@ -37,14 +39,14 @@ class Measurement:
 
     @property
     def spread(self) -> float:
-        """Interquartile range relative to the median."""
+        """Interquartile range of all samples relative to the median."""
         return (self.quantiles_ms[2] - self.quantiles_ms[1]) / self.median_ms
 
     def describe(self) -> dict[str, Any]:
         """JSON-compatible data."""
         return {
-            "median_ms": round(self.median_ms, 6),
-            "quantiles_ms": [round(q, 6) for q in self.quantiles_ms],
+            "median_ms": self.median_ms,
+            "quantiles_ms": list(self.quantiles_ms),
             "repeats": self.repeats,
             "stable": self.stable,
         }
@@ -55,14 +57,14 @@ class Protocol:
     """How long to measure.
 
     Args:
-        rounds: samples of each model at least; a sample is a run of inferences that takes `sample_ms` or more.
-        most_rounds: samples at most, taken while the spread is too wide.
-        spread: wanted interquartile range relative to the median.
+        rounds: samples of each model at least; a sample is a run of inferences that takes about `sample_ms` or more.
+        most_rounds: samples at most, taken while a measurement is not stable.
+        spread: interquartile range of the undisturbed samples, relative to the median, that counts as stable.
     """
 
-    rounds: int = 15
-    most_rounds: int = 60
-    sample_ms: float = 1.0
+    rounds: int = 20
+    most_rounds: int = 80
+    sample_ms: float = 0.5
     spread: float = 0.05
 
     def __post_init__(self) -> None:
@@ -76,90 +78,54 @@ def measure(
     """Latency of `model` on `device`; `example_inputs` have the device's batch size."""
     inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
     runner = create(device.backend).prepare(model, inputs, device)
-    return measure_interleaved([runner], device, protocol)[0]
+    return measure_interleaved([runner], protocol)[0]
 
 
-def measure_interleaved(
-    runners: Sequence[Runner], device: Device, protocol: Protocol | None = None
-) -> list[Measurement]:
+def measure_interleaved(runners: Sequence[Runner], protocol: Protocol | None = None) -> list[Measurement]:
     """Measures several prepared models in turns, so that a drift of the machine hits all alike.
 
-    Other programs slow a shared machine down for moments. Beside each sample a fixed piece of work is timed; samples
-    during which it was slow, or in which the thread lost its core, are left out where enough others remain.
+    Those that are not stable after the protocol's rounds get further ones.
     """
     protocol = protocol or Protocol()
     threads_before = torch.get_num_threads()
     try:
-        gauge = _SpeedGauge()
-        samplers = [_Sampler(runner, protocol, gauge, check_busy=device.threads == 1) for runner in runners]
+        samplers = [_Sampler(runner, protocol) for runner in runners]
         for done in range(protocol.most_rounds):
-            limit = gauge.limit()
-            open_ones = [s for s in samplers if done < protocol.rounds or not s.result(limit).stable]
-            if not open_ones:
+            unfinished = [s for s in samplers if done < protocol.rounds or not s.result().stable]
+            if not unfinished:
                 break
-            for sampler in open_ones:
+            for sampler in unfinished:
                 sampler.take()
-        limit = gauge.limit()
-        return [sampler.result(limit) for sampler in samplers]
+        return [sampler.result() for sampler in samplers]
     finally:
         torch.set_num_threads(threads_before)
-
-
-class _SpeedGauge:
-    """Tells how fast the machine is just now, by a fixed piece of single-threaded work of about 0.1 ms."""
-
-    def __init__(self) -> None:
-        self._work = np.linspace(-2, 2, 4096, dtype=np.float32)
-        self._result = np.empty_like(self._work)
-        self._timings = [self._time() for _ in range(50)]
-
-    def limit(self) -> float:
-        """Nanoseconds above which the machine counts as slowed: relative to a low quantile of all timings so far."""
-        return _SLOWED * float(np.quantile(self._timings, 0.1))
-
-    def time(self) -> float:
-        """Nanoseconds that the piece of work takes now."""
-        self._timings.append(self._time())
-        return self._timings[-1]
-
-    def _time(self) -> float:
-        start = time.perf_counter_ns()
-        for _ in range(8):
-            np.tanh(self._work, out=self._result)
-        return float(time.perf_counter_ns() - start)
 
 
 class _Sampler:
     """Collects samples of one runner."""
 
-    def __init__(self, runner: Runner, protocol: Protocol, gauge: _SpeedGauge, check_busy: bool) -> None:
-        self._runner, self._protocol, self._gauge, self._check_busy = runner, protocol, gauge, check_busy
+    def __init__(self, runner: Runner, protocol: Protocol) -> None:
+        self._runner, self._protocol = runner, protocol
         for _ in range(_WARM_UP_CALLS):
             runner()
         start = time.perf_counter()
         runner()
         once_ms = max((time.perf_counter() - start) * 1e3, 1e-4)
         self._calls = max(1, math.ceil(protocol.sample_ms / once_ms))
-        self._samples: list[tuple[float, float, float]] = []  # ms per inference, busy share, gauge in ns
+        self._samples: list[float] = []  # ms per inference
 
     def take(self) -> None:
         """Times one sample."""
-        before = self._gauge.time()
-        wall, cpu = time.perf_counter_ns(), time.thread_time_ns()
+        start = time.perf_counter_ns()
         for _ in range(self._calls):
             self._runner()
-        wall, cpu = time.perf_counter_ns() - wall, time.thread_time_ns() - cpu
-        busy = cpu / wall if self._check_busy else 1.0
-        self._samples.append((wall / self._calls / 1e6, busy, max(before, self._gauge.time())))
+        self._samples.append((time.perf_counter_ns() - start) / self._calls / 1e6)
 
-    def result(self, limit: float) -> Measurement:
-        """Statistics over the undisturbed samples (gauge up to `limit`), or over all where too few are undisturbed."""
-        samples, busy, gauge = np.array(self._samples).T
-        undisturbed = samples[(busy >= _BUSY) & (gauge <= limit)]
-        if len(undisturbed) >= min(_FEWEST_UNDISTURBED, len(samples)):
-            samples = undisturbed
-        low, first, median, third, high = np.quantile(samples, [0.1, 0.25, 0.5, 0.75, 0.9]).tolist()
-        stable = len(undisturbed) >= min(_FEWEST_UNDISTURBED, len(self._samples)) and (
-            third - first <= self._protocol.spread * median
-        )
-        return Measurement(median, (low, first, third, high), self._calls * len(self._samples), stable)
+    def result(self) -> Measurement:
+        """Statistics of the samples so far."""
+        samples = np.array(self._samples)
+        low, first, third, high = np.quantile(samples, [0.1, 0.25, 0.75, 0.9]).tolist()
+        undisturbed = samples[samples <= _SLOWED * low]
+        fast, median, slow = np.quantile(undisturbed, [0.25, 0.5, 0.75]).tolist()
+        stable = len(undisturbed) >= min(_FEWEST, len(samples)) and slow - fast <= self._protocol.spread * median
+        return Measurement(median, (low, first, third, high), self._calls * len(samples), stable)

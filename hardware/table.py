@@ -21,7 +21,7 @@ from supernet.slots import Slots
 
 _FORMAT = "supernet-search latency table"
 _VERSION = 1
-_CHUNK = 24
+_CHUNK = 256  # blocks measured in turns and kept together
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being measured, how many are done, and how many there are."""
@@ -80,7 +80,9 @@ class LatencyTable:
     def block_sum(self, architectures: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
         """Uncorrected sum of the blocks' latencies in ms, shape (n_architectures,)."""
         per_block = [self.blocks[key].median_ms if key in self.blocks else 0.0 for key in self.keys]
-        return np.array([*per_block, 0.0])[self.slots.ids(architectures)].sum(axis=1)
+        latencies = np.array([*per_block, 0.0])  # the last one stands for "no block" (-1)
+        total: NDArray[np.float64] = latencies[self.slots.ids(architectures)].sum(axis=1)
+        return total
 
     # --- building ---
 
@@ -151,7 +153,7 @@ class LatencyTable:
                 raise DeviceError(f"block {block.slot!r} is called with keywords {sorted(call.kwargs)}: not supported")
             chunk.append((block, backend.prepare(call.module, call.args, self.device)))
             if len(chunk) == _CHUNK or n == len(missing):
-                measured = measure_interleaved([runner for _, runner in chunk], self.device, protocol)
+                measured = measure_interleaved([runner for _, runner in chunk], protocol)
                 new = {block.key: m for (block, _), m in zip(chunk, measured, strict=True)}
                 table = replace(table, blocks={**table.blocks, **new})
                 chunk = []
@@ -257,7 +259,7 @@ def measure_end_to_end(
         runners.append(backend.prepare(net.extract(architecture), inputs, device))
         if report:
             report("measuring whole sub-networks", n, len(architectures))
-    return measure_interleaved(runners, device, protocol)
+    return measure_interleaved(runners, protocol)
 
 
 def _fit(sums: NDArray[np.float64], measured: NDArray[np.float64]) -> tuple[float, float]:

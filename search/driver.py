@@ -75,7 +75,10 @@ class Driver:
             Trial(start + i, number, architecture, self._named(row))
             for i, (architecture, row) in enumerate(zip(self.problem.space.decode(genes), predicted, strict=True))
         ]
-        return self.store.add_batch(self.study, batch)[: self.budget - start] if batch else []
+        if not batch:
+            return []
+        held = self.store.add_batch(self.study, batch)[: self.budget - start]
+        return [trial for trial in held if trial.batch == held[0].batch]
 
     def _cleaned(self, history: History, proposal: Any, n: int) -> tuple[Genes, Values]:
         """Canonical genes, distinct, unseen and admissible, and what was predicted for them."""

@@ -51,17 +51,23 @@ def chosen(folder: Path, config: DictConfig, objectives: list[str]) -> tuple[str
     if len(given) != 1:
         raise SearchError(f"say which sub-network: one of rank=N, id=N or where='latency <= 5', got {given or 'none'}")
     if config.id is not None:
-        results = read(folder / "results.csv").set_index("id")
-        if config.id not in results.index:
-            raise SearchError(f"id={config.id}: {folder}/results.csv has ids 0..{results.index.max()}")
-        if results.loc[config.id, "status"] != "ok":
-            raise SearchError(f"id={config.id} was not measured: {results.loc[config.id, 'error']}")
-        return f"id-{config.id}", results.loc[config.id]
-    front = read(folder / "front.csv").set_index("rank")
-    rank = int(config.rank) if config.rank is not None else best_rank(front, config.where, objectives)
-    if rank not in front.index:
-        raise SearchError(f"rank={rank}: the front in {folder} has ranks 0..{len(front) - 1}")
-    return str(rank), front.loc[rank]
+        row = row_with(folder / "results.csv", "id", config.id)
+        if row["status"] != "ok":
+            raise SearchError(f"id={config.id} was not measured: {row['error']}")
+        return f"id-{config.id}", row
+    rank = config.rank
+    if rank is None:
+        rank = best_rank(read(folder / "front.csv"), config.where, objectives)
+    return str(rank), row_with(folder / "front.csv", "rank", rank)
+
+
+def row_with(path: Path, column: str, value: int) -> "pd.Series[Any]":
+    """The row of a table whose `column` holds `value`. Raises SearchError naming what there is."""
+    frame = read(path)
+    rows = frame[frame[column] == value]
+    if len(rows) != 1:
+        raise SearchError(f"{column}={value}: {path} has {column} {frame[column].min()}..{frame[column].max()}")
+    return rows.iloc[0]
 
 
 def best_rank(front: pd.DataFrame, where: str, objectives: list[str]) -> int:
@@ -75,7 +81,8 @@ def best_rank(front: pd.DataFrame, where: str, objectives: list[str]) -> int:
         spans = ", ".join(f"{name} {front[name].min():g}..{front[name].max():g}" for name in objectives)
         raise SearchError(f"no sub-network of the front satisfies {where!r}: it spans {spans}")
     first = fitting[objectives[0]]
-    return int(first.idxmax() if objectives[0] == "accuracy" else first.idxmin())
+    best = first.argmax() if objectives[0] == "accuracy" else first.argmin()
+    return int(fitting["rank"].iloc[best])
 
 
 def read(path: Path) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +13,9 @@ from search.report.quantities import Quantity
 from search.report.views import axis_pairs, best_so_far, quantities, spread, stairs
 from search.result import Result
 
-_WIDE = {"width": 760, "height": 420}
-_SMALL = {"width": 420, "height": 320}
-_FLAT = {"width": 760, "height": 260}
+_WIDE = {"width": 1000, "height": 430}
+_SMALL = {"width": 400, "height": 310}
+_FLAT = {"width": 1000, "height": 280}
 _N_MARKS = 300
 
 
@@ -48,10 +49,11 @@ def front_panels(result: Result, chosen: Sequence[int]) -> list[Panel]:
     return [_pair_panel(result, shown[x], shown[y], chosen, size) for x, y in pairs]
 
 
-def hypervolume_panel(result: Result) -> Panel:
+def hypervolume_panel(result: Result, *, wide: bool) -> Panel:
     """Hypervolume after each evaluation; vertical lines where a new batch begins."""
+    size = _FLAT if wide else _SMALL
     curve = result.hypervolume_curve()
-    panel = Panel.around(_numbers(len(curve)), np.append(curve, 0.0), "evaluation", "hypervolume", **_FLAT)
+    panel = Panel.around(_numbers(len(curve)), np.append(curve, 0.0), "evaluation", "hypervolume", **size)
     starts = 1 + np.flatnonzero(np.diff(result.history.batches)) if len(curve) else np.zeros(0)
     for start in starts if len(starts) <= 60 else ():
         panel = panel.with_line(np.array([[start + 0.5, panel.y.low], [start + 0.5, panel.y.high]]), "batch")
@@ -93,12 +95,7 @@ def _best_panel(result: Result, quantity: Quantity, chosen: Sequence[int]) -> Pa
 
 
 def _with_rows(
-    panel: Panel,
-    result: Result,
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-    front: NDArray[np.int64],
-    chosen: Sequence[int],
+    panel: Panel, result: Result, x: NDArray[Any], y: NDArray[Any], front: NDArray[np.int64], chosen: Sequence[int]
 ) -> Panel:
     """Marks the front, thinned where it is long, and what was chosen, with tooltips."""
     picked = [int(front[i]) for i in spread(len(front), _N_MARKS)]
@@ -134,5 +131,5 @@ def _predicted(quantity: Quantity) -> str:
     return f"predicted_{quantity.name}"
 
 
-def _numbers(n: int) -> NDArray[np.float64]:
-    return np.arange(1, n + 1, dtype=np.float64)
+def _numbers(n: int) -> NDArray[np.int64]:
+    return np.arange(1, n + 1)

@@ -8,6 +8,7 @@ import numpy as np
 
 from search.report import charts, strips
 from search.report.panels import N_SHADES
+from search.report.quantities import Quantity
 from search.report.views import quantities, spread
 from search.result import Result
 
@@ -48,7 +49,8 @@ def render(
         result: a finished search.
         title: heading.
         chosen: ids (rows of `result.frame`) to point out.
-        device, provenance: JSON-like data, shown at the end together with the search's own settings.
+        device: JSON-like data, shown at the end.
+        provenance: likewise, nested; the search's own settings follow it.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -60,6 +62,8 @@ def render(
         lstrip_blocks=True,
     )
     front = result.pareto().index.tolist()
+    fits = charts.fits(result)
+    paired = sum(fit.panel is not None for fit in fits) == 1
     rows = _rows(result, front, chosen)
     pictured = [row for row in rows if row.id in set(_pictured(front, chosen))]
     return environment.get_template("report.html").render(
@@ -74,8 +78,9 @@ def render(
         ended=result.ended,
         has_chosen=bool(chosen),
         front_panels=charts.front_panels(result, chosen),
-        hypervolume_panel=charts.hypervolume_panel(result),
-        fits=charts.fits(result),
+        hypervolume_panel=charts.hypervolume_panel(result, wide=not paired),
+        paired=paired,
+        fits=fits,
         pictured=pictured,
         strips=strips.strips(result.history.space, _genes(result, pictured)),
         numbers=_numbers(result, pictured),
@@ -98,16 +103,16 @@ def headline(result: Result) -> list[tuple[str, str, str]]:
     history = result.history
     n_failed = int(np.count_nonzero(~history.measured))
     n_batches = len(np.unique(history.batches))
-    front = result.pareto()
+    front, volume = result.pareto(), result.hypervolume()
     cards = [
         ("evaluations", f"{len(history):,}", f"in {n_batches:,} batch{'' if n_batches == 1 else 'es'}"),
         ("failed", f"{n_failed:,}", f"{n_failed / len(history):.1%} of all" if n_failed else "none"),
         ("on the front", f"{len(front):,}", f"of {int(history.feasible.sum()):,} feasible"),
-        ("hypervolume", f"{result.hypervolume():.4g}", "from the worst of the first batch"),
+        ("hypervolume", Quantity.of("hypervolume", [volume]).number(volume), "beyond the first batch's worst"),
     ]
     for objective, quantity in zip(history.objectives, quantities(result).values(), strict=True):
-        remark = "higher is better" if objective.goal == "max" else "lower is better"
-        cards.append((f"{quantity.label} on the front", quantity.span(front[objective.name]), remark))
+        remark = f"on the front, {'higher' if objective.goal == 'max' else 'lower'} is better"
+        cards.append((quantity.label, quantity.span(front[objective.name]), remark))
     return cards
 
 

@@ -10,24 +10,25 @@ from numpy.typing import ArrayLike, NDArray
 N_SHADES = 6
 """Number of colours that stand for the order of evaluation."""
 
-_MARGIN_LEFT, _MARGIN_RIGHT, _MARGIN_TOP, _MARGIN_BOTTOM = 62.0, 14.0, 12.0, 44.0
+_MARGIN_LEFT, _MARGIN_RIGHT, _MARGIN_TOP, _MARGIN_BOTTOM = 56.0, 14.0, 30.0, 40.0
 _PADDING = 0.05
-_TICK_DISTANCE = 70.0
+_TICK_DISTANCE_X, _TICK_DISTANCE_Y = 64.0, 44.0
 Points = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Scale:
-    """One axis: maps `low`..`high` to the pixels `start`..`end`."""
+    """One axis: maps `low`..`high` to the pixels `start`..`end`; `whole` where it counts something."""
 
     label: str
     low: float
     high: float
     start: float
     end: float
+    whole: bool = False
 
     @classmethod
-    def around(cls, label: str, values: ArrayLike, start: float, end: float) -> Self:
+    def around(cls, label: str, values: ArrayLike, start: float, end: float, whole: bool = False) -> Self:
         """Holds all finite values with some room; a unit range around a constant."""
         known = np.asarray(values, dtype=np.float64)
         known = known[np.isfinite(known)]
@@ -35,7 +36,7 @@ class Scale:
         room = _PADDING * (high - low)
         if high - low <= 1e-9 * max(abs(low), abs(high)):
             room = 0.5 * (abs(high) or 1.0)
-        return cls(label, low - room, high + room, start, end)
+        return cls(label, low - room, high + room, start, end, whole)
 
     def pixels(self, values: ArrayLike) -> NDArray[np.float64]:
         """Positions, same shape."""
@@ -47,8 +48,10 @@ class Scale:
         """Round numbers: pixel and text."""
         from matplotlib.ticker import MaxNLocator
 
-        n_ticks = max(3, int(abs(self.end - self.start) / _TICK_DISTANCE))
-        values = MaxNLocator(n_ticks, steps=[1, 2, 2.5, 5, 10]).tick_values(self.low, self.high)
+        distance = _TICK_DISTANCE_X if self.end > self.start else _TICK_DISTANCE_Y
+        n_ticks = max(3, int(abs(self.end - self.start) / distance))
+        locator = MaxNLocator(n_ticks, steps=[1, 2, 2.5, 5, 10], integer=self.whole)
+        values = np.asarray(locator.tick_values(self.low, self.high), dtype=np.float64)
         values = values[(values >= self.low) & (values <= self.high)]
         step = float(values[1] - values[0]) if len(values) > 1 else 1.0
         decimals = next((d for d in range(9) if abs(round(step, d) - step) < 1e-6 * step), 9)
@@ -81,11 +84,12 @@ class Panel:
 
     @classmethod
     def around(cls, x: ArrayLike, y: ArrayLike, x_label: str, y_label: str, *, width: int, height: int) -> Self:
-        """An empty diagram whose axes hold the values."""
+        """An empty diagram whose axes hold the values; integers on `x` get whole numbers on the axis."""
+        whole = np.issubdtype(np.asarray(x).dtype, np.integer)
         return cls(
             width,
             height,
-            Scale.around(x_label, x, _MARGIN_LEFT, width - _MARGIN_RIGHT),
+            Scale.around(x_label, x, _MARGIN_LEFT, width - _MARGIN_RIGHT, whole),
             Scale.around(y_label, y, height - _MARGIN_BOTTOM, _MARGIN_TOP),
         )
 

@@ -24,13 +24,14 @@ def front_png(result: Result, title: str) -> bytes:
     """The front over everything evaluated, coloured by order of evaluation; the best value so far for one objective."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     pairs = axis_pairs(result)
     n_panels = max(1, len(pairs))
     n_columns = min(3, n_panels)
     n_rows = math.ceil(n_panels / n_columns)
     size = (7.4, 4.8) if n_panels == 1 else (0.8 + 3.9 * n_columns, 0.9 + 3.3 * n_rows)
-    figure = Figure(figsize=size, dpi=150, layout="constrained")
+    figure = Figure(figsize=size, dpi=150, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
     FigureCanvasAgg(figure)
     axes = list(figure.subplots(n_rows, n_columns, squeeze=False).ravel())
     shown = quantities(result)
@@ -48,10 +49,12 @@ def _scatter(axis: "Axes", result: Result, x: Quantity, y: Quantity, line: bool)
     _cloud(axis, result, x.scaled(result.frame[x.name]), y.scaled(result.frame[y.name]))
     front = result.pareto().sort_values(x.name, kind="stable")
     front_x, front_y = x.scaled(front[x.name]), y.scaled(front[y.name])
+    style: dict[str, Any] = {"mfc": "none", "color": _FRONT, "label": f"Pareto front ({len(front)})"}
+    style |= {"ms": 5, "mew": 1.3} if line else {"ms": 3.5, "mew": 0.9}
     if line:
         goals = dict(zip(result.history.problem.names, result.history.problem.goals, strict=True))
         axis.plot(*stairs(front_x, front_y, goals[x.name]).T, color=_FRONT, lw=1.2)
-    axis.plot(front_x, front_y, "o", ms=5, mfc="none", mew=1.3, color=_FRONT, label=f"Pareto front ({len(front)})")
+    axis.plot(front_x, front_y, "o", **style)
     axis.set(xlabel=_plain(x.label), ylabel=_plain(y.label))
 
 
@@ -88,7 +91,7 @@ def _decorate(figure: "Figure", axes: "list[Axes]", result: Result, title: str) 
     bar = figure.colorbar(order, ax=axes, shrink=0.8, aspect=30, pad=0.02)
     bar.set_label("order of evaluation", fontsize=8)
     bar.ax.tick_params(labelsize=7, colors=_MUTED)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     n_failed = int(np.count_nonzero(~result.history.measured))
     note = f"{n_evaluated} evaluated, " + (f"{n_failed} failed (not shown)" if n_failed else "none failed")
     figure.supxlabel(note, fontsize=8, color=_MUTED)

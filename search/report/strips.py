@@ -14,7 +14,7 @@ HEAD_HEIGHT = 18
 _STRIP_WIDTH = 860
 _CELL_WIDTHS = (2.0, 11.0)
 _GAP = 4.0
-_FAINTEST = 0.16
+_FAINTEST = 0.2
 _CHARACTER = 7.0
 
 
@@ -63,15 +63,12 @@ def strips(space: SearchSpace, genes: Genes) -> list[Strip]:
 
 def scalars(space: SearchSpace, genes: Genes) -> list[tuple[str, list[str]]]:
     """Name and text per architecture of each scalar choice that varies in the space; blank where it is inactive."""
-    active = space.active(genes)
-    return [
-        (
-            choice.name,
-            [str(choice.values[row[columns][0]]) if on else "" for row, on in zip(genes, active[:, columns.start])],
-        )
-        for choice, columns in _columns(space)
-        if choice.repeat is None and len(choice.values) > 1
-    ]
+    active, found = space.active(genes), []
+    for choice, columns in _columns(space):
+        if choice.repeat is None and len(choice.values) > 1:
+            pairs = zip(genes[:, columns.start].tolist(), active[:, columns.start].tolist(), strict=True)
+            found.append((choice.name, [str(choice.values[gene]) if on else "" for gene, on in pairs]))
+    return found
 
 
 def fixed(space: SearchSpace) -> list[tuple[str, str]]:

@@ -55,11 +55,12 @@ def console_table(result: Result, limit: int = _CONSOLE_ROWS) -> "Table":
     shown = quantities(result)
     for label in ("rank", "id", *(quantity.label for quantity in shown.values())):
         table.add_column(Text(label), justify="right", no_wrap=True)
-    table.add_column("architecture", no_wrap=True, overflow="ellipsis")
+    table.add_column("architecture")
     for rank in rows:
         row, id_ = front.iloc[rank], int(front.index[rank])
         numbers = [quantity.number(float(row[name])) for name, quantity in shown.items()]
-        table.add_row(*map(Text, (str(rank), str(id_), *numbers, describe(result, id_))))
+        described = Text(describe(result, id_), no_wrap=True, overflow="ellipsis")
+        table.add_row(*map(Text, (str(rank), str(id_), *numbers)), described)
     if len(rows) < len(front):
         table.caption = f"{len(rows)} of {len(front)} rows; front.csv holds all"
     return table

@@ -156,6 +156,24 @@ class ElasticMobileNetV3(SuperNetwork):
             "head": ["r"],
         }
 
+    def library_code(self, architecture: Architecture) -> str:
+        """Python that builds the sub-network with timm alone and loads `model.safetensors`, for deployment bundles."""
+
+        def shown(block: Mapping[str, Any]) -> str:
+            values = (f"{k}={'nn.' + v.__name__ if isinstance(v, type) else repr(v)}" for k, v in block.items())
+            return f"            dict({', '.join(values)}),"
+
+        stages = [
+            "\n".join(["        [", *map(shown, blocks), "        ],"]) for blocks in self._block_args(architecture)
+        ]
+        return _LIBRARY_CODE.format(
+            stages="\n".join(stages),
+            num_classes=self.num_classes,
+            in_chans=self.in_chans,
+            stem_width=self.stem_width,
+            num_features=self.head_widths[1],
+        )
+
     # --- internals ---
 
     def _block_args(self, architecture: Architecture) -> list[list[dict[str, Any]]]:
@@ -190,6 +208,34 @@ class ElasticMobileNetV3(SuperNetwork):
             for name in elastic
             for larger, smaller in self._kernel_steps()
         }
+
+
+_LIBRARY_CODE = '''\
+from functools import partial
+from safetensors.torch import load_file
+from timm.layers import make_divisible
+from timm.models._efficientnet_blocks import SqueezeExcite
+from timm.models.mobilenetv3 import MobileNetV3
+from torch import nn
+
+model = MobileNetV3(
+    [
+{stages}
+    ],
+    num_classes={num_classes},
+    in_chans={in_chans},
+    stem_size={stem_width},
+    num_features={num_features},
+    head_bias=False,
+    act_layer=nn.Hardswish,
+    se_layer=partial(
+        SqueezeExcite, rd_ratio=0.25, gate_layer="hard_sigmoid", force_act_layer=nn.ReLU, rd_round_fn=make_divisible
+    ),
+    round_chs_fn=lambda channels, **_: int(channels),
+)
+model.load_state_dict(load_file("model.safetensors"))
+model.eval()
+'''
 
 
 def _transform_name(weight: str, larger: int, smaller: int) -> str:

@@ -29,7 +29,7 @@ def accuracy(architectures):
         import time; time.sleep(float(pause))
     with open(log, "a") as file:
         file.write(architecture.to_json() + "\\n")
-    if architecture["a"][0] == 2 and architecture["a"][1] == 2:
+    if architecture["a"][0] == 2:
         raise RuntimeError("unlucky")
     return space.features(architectures) @ weights
 

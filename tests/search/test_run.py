@@ -170,13 +170,21 @@ def test_constraints_that_exclude_each_other_are_named_together(ten):
 def test_an_expensive_constraint_is_judged_by_prediction_and_then_exactly(space, landscape):
     middle = np.quantile(landscape.accuracy(space.sample(200)), 0.6)
     constraints = {"accuracy": (">=", middle)}
-    linas = tactics.create("linas", predictor="ridge", population=20, generations=10)
-    result = searched(space, landscape.objectives(), linas, budget=60, batch_size=30, constraints=constraints)
+
+    class Oracle:
+        def fit(self, X, y):
+            pass
+
+        def predict(self, X):
+            return 100 * (1 - np.exp(-X @ landscape.gain / 10)), np.zeros(len(X))
+
+    linas = tactics.create("linas", predictor=Oracle, population=20, generations=10)
+    result = searched(space, landscape.objectives(), linas, budget=24, batch_size=12, constraints=constraints)
     infeasible = result.frame["status"] == "infeasible"
     assert infeasible.any()
     np.testing.assert_array_equal(infeasible, result.frame["accuracy"] < middle)
     assert (result.pareto()["accuracy"] >= middle).all()
-    assert infeasible[result.frame["batch"] == 0].mean() > infeasible[result.frame["batch"] > 0].mean()
+    assert not infeasible[result.frame["batch"] > 0].any()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,156 @@
+"""Latency tables: additive over blocks, corrected, resumable, self-contained."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+import hardware.table
+from hardware import Device, LatencyTable, Protocol, TableError, measure_end_to_end
+from supernet.families.mobilenetv3 import ElasticMobileNetV3, Stage
+
+QUICK = Protocol(rounds=3, most_rounds=4, sample_ms=0.2)
+DEVICE = Device("here", "onnxruntime")
+
+
+def tiny_net(**changes):
+    settings = {"stem_width": 8, "head_widths": (24, 16), "num_classes": 5, "in_chans": 1, "resolutions": (16, 32)}
+    settings |= {"depths": (1, 2), "kernel_sizes": (3, 5), "expand_ratios": (3, 6), **changes}
+    return ElasticMobileNetV3([Stage(8, 2, "re"), Stage(16, 2, "hs", True)], **settings)
+
+
+@pytest.fixture(scope="module")
+def net():
+    return tiny_net()
+
+
+@pytest.fixture(scope="module")
+def table(net):
+    return LatencyTable.build(net, DEVICE, n_probes=6, protocol=QUICK, progress=False)
+
+
+def test_every_block_is_measured_and_says_how(net, table):
+    assert table.complete
+    assert set(table.blocks) == {block.key for block in net.block_map.cover()}
+    assert all(m.median_ms > 0 and m.repeats > 0 for m in table.blocks.values())
+    assert table.provenance["versions"].keys() == {"onnxruntime"}
+    assert table.provenance["cpu"]
+    assert len(table.probes) == 6
+
+
+def test_latency_is_the_corrected_sum_of_the_blocks(net, table):
+    architectures = net.space.sample(50, 1)
+    ids = net.block_map.ids(architectures)
+    per_block = np.array([table.blocks[block.key].median_ms for block in net.block_map.blocks])
+    expected = [per_block[row[row >= 0]].sum() for row in ids]
+    np.testing.assert_allclose(table.latency(architectures), table.slope * np.array(expected) + table.intercept)
+
+
+def test_the_largest_sub_network_is_slower_than_the_smallest(net, table):
+    smallest, largest = table.latency([net.smallest, net.largest])
+    assert largest > 1.5 * smallest
+
+
+def test_a_saved_table_answers_alike_without_the_super_network(net, table, tmp_path):
+    table.save(tmp_path / "table.json")
+    again = LatencyTable.load(tmp_path / "table.json")
+    architectures = net.space.sample(200, 2)
+    np.testing.assert_allclose(again.latency(architectures), table.latency(architectures), rtol=1e-4)
+    np.testing.assert_allclose(again.latency([dict(a) for a in architectures]), again.latency(architectures))
+    assert again.device == DEVICE
+    assert again.error == table.error
+    assert again.probes == table.probes
+
+
+def test_look_up_is_vectorised(net, table):
+    import time
+
+    architectures = net.space.sample(500, 3) * 200
+    start = time.process_time()
+    assert table.latency(architectures).shape == (100_000,)
+    assert time.process_time() - start < 1.0
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_a_killed_build_goes_on_and_measures_no_block_twice(net, tmp_path, monkeypatch):
+    path = tmp_path / "table.json"
+    monkeypatch.setattr(hardware.table, "_CHUNK", 8)
+
+    def stop_after_two_chunks(what, done, total):
+        if what == "measuring blocks" and done >= 16:
+            raise Killed
+
+    with pytest.raises(Killed):
+        LatencyTable.build(net, DEVICE, path=path, n_probes=4, protocol=QUICK, progress=stop_after_two_chunks)
+    kept = json.loads(path.read_text())["blocks"]
+    assert 8 <= len(kept) <= 16
+    table = LatencyTable.build(net, DEVICE, path=path, n_probes=4, protocol=QUICK, progress=False)
+    assert table.complete
+    final = json.loads(path.read_text())["blocks"]
+    assert {key: final[key] for key in kept} == kept
+    reported = []
+    again = LatencyTable.build(net, DEVICE, path=path, protocol=QUICK, progress=lambda *step: reported.append(step))
+    assert again.blocks == table.blocks
+    assert again.probes == table.probes
+    assert not any(what.startswith("measuring") for what, *_ in reported)
+
+
+def test_a_table_of_something_else_is_not_continued(net, table, tmp_path):
+    path = tmp_path / "table.json"
+    table.save(path)
+    with pytest.raises(TableError, match="a latency table of another device"):
+        LatencyTable.build(net, Device("there", "onnxruntime"), path=path, progress=False)
+    with pytest.raises(TableError, match="a latency table of another space"):
+        LatencyTable.build(tiny_net(depths=(1, 2, 3)), DEVICE, path=path, progress=False)
+    with pytest.raises(TableError, match="a latency table of another blocks"):
+        LatencyTable.build(tiny_net(num_classes=7), DEVICE, path=path, progress=False)
+    record = json.loads(path.read_text())
+    record["provenance"]["cpu"] = "another one"
+    path.write_text(json.dumps(record))
+    with pytest.raises(TableError, match="a latency table of another processor"):
+        LatencyTable.build(net, DEVICE, path=path, progress=False)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format": "supernet-search latency table", "version": 1}', "\0"])
+def test_other_files_are_refused(tmp_path, text):
+    path = tmp_path / "table.json"
+    path.write_text(text)
+    with pytest.raises(TableError, match=r"table\.json"):
+        LatencyTable.load(path)
+    with pytest.raises(TableError, match="cannot read"):
+        LatencyTable.load(tmp_path / "absent.json")
+
+
+def test_probes_spread_over_the_range_of_latencies(net, table):
+    spread = table.spread_architectures(8, seed=0)
+    sums = table.block_sum(spread)
+    assert len(set(spread)) == 8
+    everything = table.block_sum(net.space.enumerate())
+    assert sums.min() == pytest.approx(everything.min(), rel=0.2)
+    assert sums.max() == pytest.approx(everything.max(), rel=0.2)
+
+
+def test_latencies_are_of_the_whole_batch(net):
+    architectures = [net.largest]
+    one = measure_end_to_end(net, architectures, Device("one", "onnxruntime"), QUICK)[0]
+    eight = measure_end_to_end(net, architectures, Device("eight", "onnxruntime", batch_size=8), QUICK)[0]
+    assert eight.median_ms > 2 * one.median_ms
+
+
+@pytest.mark.slow
+def test_the_default_table_agrees_with_unseen_architectures():
+    """The acceptance figure: 40 architectures that the fit has not seen, end to end, on this machine."""
+    import supernet
+
+    net = supernet.create("digits_mobilenetv3", checkpoint="embedded")
+    table = LatencyTable.build(net, DEVICE, progress=False)
+    probes = {probe.architecture for probe in table.probes}
+    unseen = [a for a in net.space.sample(60, 11) if a not in probes][:40]
+    measured = np.array([m.median_ms for m in measure_end_to_end(net, unseen, DEVICE)])
+    predicted = table.latency(unseen)
+    assert np.mean(np.abs(predicted / measured - 1)) <= 0.08
+    assert spearmanr(predicted, measured).statistic >= 0.95
