@@ -2,26 +2,30 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
+from torch import nn
 
-from hardware.backends import create
+from hardware.backends import Runner, create
 from hardware.device import Device, DeviceError
 from hardware.measuring import Measurement, Protocol, measure_interleaved
 from hardware.provenance import provenance
 from supernet import Architecture, SearchSpace, SuperNetwork
 from supernet.blockmap import REST, Block
+from supernet.blocks import Call
 from supernet.slots import Slots
 
 _FORMAT = "supernet-search latency table"
 _VERSION = 1
-_CHUNK = 256  # blocks measured in turns and kept together
+_GROUP = 256  # blocks that are measured in turns and kept together
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being measured, how many are done, and how many there are."""
@@ -33,22 +37,35 @@ class TableError(ValueError):
 
 @dataclass(frozen=True)
 class Probe:
-    """An end-to-end measurement beside the sum of its blocks, both in ms."""
+    """A whole sub-network, measured in turns with the blocks: one median (ms) for each group of blocks.
+
+    Held-out ones are not fitted to: they tell the table's error.
+    """
 
     architecture: Architecture
-    measured_ms: float
-    sum_ms: float
+    medians_ms: tuple[float, ...] = ()
+    held_out: bool = False
+
+    @property
+    def measured_ms(self) -> float:
+        """Latency in ms over all groups."""
+        return float(np.median(self.medians_ms))
 
 
 @dataclass(frozen=True)
 class LatencyTable:
     """Latency in ms of every architecture of a space on one device: `slope * sum of its blocks + intercept`.
 
+    The sum is over the blocks' latencies beyond that of an empty call of the runtime, which a whole network pays once.
+
     Attributes:
         slots: which block stands where; indices into `keys`.
         keys: identity of each block.
         blocks: measurements by key.
-        probes: end-to-end measurements that slope and intercept are fitted to.
+        probes: end-to-end measurements that slope and intercept are fitted to or checked on.
+        empty_call_ms: latency of a model that does nothing.
+        error: MAPE in percent and Spearman's rank correlation on held-out probes; without any, on each probe of the fit
+            to the others.
     """
 
     device: Device
@@ -59,6 +76,7 @@ class LatencyTable:
     provenance: dict[str, Any]
     slope: float = 1.0
     intercept: float = 0.0
+    empty_call_ms: float = 0.0
     error: dict[str, float] = field(default_factory=dict)
 
     # --- use ---
@@ -71,15 +89,16 @@ class LatencyTable:
     @property
     def complete(self) -> bool:
         """Whether every block is measured and the sum corrected."""
-        return bool(self.probes) and all(key in self.blocks or key.startswith(REST) for key in self.keys)
+        return all(key in self.blocks or key.startswith(REST) for key in self.keys)
 
     def latency(self, architectures: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
         """Predicted latency in ms of a batch on the device, shape (n_architectures,)."""
         return self.slope * self.block_sum(architectures) + self.intercept
 
     def block_sum(self, architectures: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
-        """Uncorrected sum of the blocks' latencies in ms, shape (n_architectures,)."""
-        per_block = [self.blocks[key].median_ms if key in self.blocks else 0.0 for key in self.keys]
+        """Sum of the blocks' latencies beyond an empty call, in ms, shape (n_architectures,)."""
+        measured = [self.blocks[key].median_ms if key in self.blocks else 0.0 for key in self.keys]
+        per_block = [max(latency - self.empty_call_ms, 0.0) for latency in measured]
         latencies = np.array([*per_block, 0.0])  # the last one stands for "no block" (-1)
         total: NDArray[np.float64] = latencies[self.slots.ids(architectures)].sum(axis=1)
         return total
@@ -94,15 +113,17 @@ class LatencyTable:
         *,
         path: str | Path | None = None,
         n_probes: int = 16,
+        n_held_out: int = 0,
         protocol: Protocol | None = None,
         seed: int = 0,
         progress: bool | Progress = True,
     ) -> Self:
-        """Profiles all distinct blocks of the space on this machine, then fits the sum to end-to-end measurements.
+        """Profiles all distinct blocks of the space on this machine, and fits their sum to end-to-end measurements.
 
         Args:
             path: where the table is kept while it grows; a table that is there already is continued.
-            n_probes: sub-networks measured end to end, spread over the latencies that the block sums give.
+            n_probes: sub-networks measured end to end to fit to, spread over the range of costs.
+            n_held_out: further ones, drawn at random, to tell the table's error on.
             progress: True shows a bar on a terminal; or a callback.
 
         Raises TableError where `path` holds a table of another device, machine or space.
@@ -113,11 +134,13 @@ class LatencyTable:
             report("finding blocks", 0, 1)
             net.block_map.cover()
             table = cls._begun(net, device, Path(path) if path else None)
-            for table in table._with_blocks(net, protocol, report):  # noqa: B020 - the growing table replaces itself
-                table._keep(path)
-            if not table.complete:
-                table = table._with_probes(net, n_probes, protocol, seed, report)
-                table._keep(path)
+            if table.complete:
+                return table
+            probes = table.probes or _chosen_probes(net, n_probes, n_held_out, seed)
+            table = replace(table, probes=probes)
+            for table in table._growing(net, protocol, report):  # noqa: B020 - the growing table replaces itself
+                if path is not None:
+                    table.save(path)
         return table
 
     @classmethod
@@ -140,48 +163,43 @@ class LatencyTable:
                 raise TableError(f"{path} is a latency table of another {what}{detail}; remove it or name another file")
         return kept
 
-    def _with_blocks(self, net: SuperNetwork, protocol: Protocol | None, report: Progress) -> Iterable[Self]:
-        """The table after each chunk of blocks."""
-        table = self
+    def _growing(self, net: SuperNetwork, protocol: Protocol | None, report: Progress) -> Iterator[Self]:
+        """The table after each group of blocks, measured in turns with the probes."""
+        table, backend = self, create(self.device.backend)
         missing = [b for b in net.block_map.blocks if b.key not in self.blocks and b.slot != REST]
-        total = len([key for key in self.keys if not key.startswith(REST)])
-        backend = create(self.device.backend)
+        total = len(self.blocks) + len(missing)
+        whole = [_prepared(net, p.architecture, self.device, report, n) for n, p in enumerate(self.probes, start=1)]
+        whole.append(backend.prepare(nn.Identity(), (torch.zeros(1),), self.device))
         calls = net.block_map.calls(missing, self.device.batch_size)
-        chunk: list[tuple[Block, Any]] = []
-        for n, (block, call) in enumerate(calls, start=1):
-            if call.kwargs:
-                raise DeviceError(f"block {block.slot!r} is called with keywords {sorted(call.kwargs)}: not supported")
-            chunk.append((block, backend.prepare(call.module, call.args, self.device)))
-            if len(chunk) == _CHUNK or n == len(missing):
-                measured = measure_interleaved([runner for _, runner in chunk], protocol)
-                new = {block.key: m for (block, _), m in zip(chunk, measured, strict=True)}
-                table = replace(table, blocks={**table.blocks, **new})
-                chunk = []
-                report("measuring blocks", len(table.blocks), total)
-                yield table
+        while group := list(islice(calls, _GROUP)):
+            report("measuring blocks", len(table.blocks), total)
+            runners = [backend.prepare(call.module, _positional(block, call), self.device) for block, call in group]
+            measured = measure_interleaved([*runners, *whole], protocol)
+            table = table._extended([block for block, _ in group], measured)
+            report("measuring blocks", len(table.blocks), total)
+            yield table
 
-    def _with_probes(
-        self, net: SuperNetwork, n_probes: int, protocol: Protocol | None, seed: int, report: Progress
-    ) -> Self:
-        architectures = self.spread_architectures(n_probes, seed)
-        measured = measure_end_to_end(net, architectures, self.device, protocol, report)
-        sums = self.block_sum(architectures)
-        probes = [Probe(a, m.median_ms, float(s)) for a, m, s in zip(architectures, measured, sums, strict=True)]
-        slope, intercept = _fit(sums, np.array([m.median_ms for m in measured]))
-        return replace(self, probes=probes, slope=slope, intercept=intercept, error=_left_out_error(probes))
+    def _extended(self, blocks: Sequence[Block], measured: Sequence[Measurement]) -> Self:
+        """The table with measurements of these blocks, then of the probes, then of the empty call; fitted again."""
+        n = len(blocks)
+        new = {block.key: m for block, m in zip(blocks, measured[:n], strict=True)}
+        probes = [
+            replace(probe, medians_ms=(*probe.medians_ms, m.median_ms))
+            for probe, m in zip(self.probes, measured[n:-1], strict=True)
+        ]
+        grown = replace(self, blocks={**self.blocks, **new}, probes=probes, empty_call_ms=measured[-1].median_ms)
+        return grown._fitted() if grown.complete else grown
 
-    def spread_architectures(self, n: int, seed: int) -> list[Architecture]:
-        """`n` distinct architectures (fewer in a tiny space) at even steps of the block sum, the extremes included."""
-        drawn = self.space.sample(min(max(50 * n, 200), self.space.size), seed)
-        pool = list(dict.fromkeys([self.space.smallest, self.space.largest, *drawn]))
-        order = np.argsort(self.block_sum(pool), kind="stable")
-        sums = self.block_sum(pool)[order]
-        targets = np.linspace(sums[0], sums[-1], min(n, len(pool)))
-        chosen: dict[int, None] = {}
-        for target in targets:
-            by_distance = np.argsort(np.abs(sums - target), kind="stable")
-            chosen[next(int(i) for i in by_distance if int(i) not in chosen)] = None
-        return [pool[order[i]] for i in sorted(chosen)]
+    def _fitted(self) -> Self:
+        sums = self.block_sum([probe.architecture for probe in self.probes])
+        latencies = np.array([probe.measured_ms for probe in self.probes])
+        held_out = np.array([probe.held_out for probe in self.probes], dtype=bool)
+        slope, intercept = _fit(sums[~held_out], latencies[~held_out])
+        if held_out.any():
+            error = _errors(slope * sums[held_out] + intercept, latencies[held_out])
+        else:
+            error = _left_out_errors(sums, latencies)
+        return replace(self, slope=slope, intercept=intercept, error=error)
 
     # --- files ---
 
@@ -202,13 +220,18 @@ class LatencyTable:
             "provenance": self.provenance,
             "slope": self.slope,
             "intercept": self.intercept,
+            "empty_call_ms": self.empty_call_ms,
             "error": self.error,
             "space": self.space.describe(),
             "keys": self.keys,
             "blocks": {key: measurement.describe() for key, measurement in self.blocks.items()},
             "probes": [
-                {"architecture": json.loads(p.architecture.to_json()), "measured_ms": p.measured_ms, "sum_ms": p.sum_ms}
-                for p in self.probes
+                {
+                    "architecture": json.loads(probe.architecture.to_json()),
+                    "medians_ms": list(probe.medians_ms),
+                    "held_out": probe.held_out,
+                }
+                for probe in self.probes
             ],
             "slots": self.slots.describe(),
         }
@@ -227,11 +250,13 @@ class LatencyTable:
                 keys=data["keys"],
                 blocks={key: _measurement(record) for key, record in data["blocks"].items()},
                 probes=[
-                    Probe(space.validate(p["architecture"]), p["measured_ms"], p["sum_ms"]) for p in data["probes"]
+                    Probe(space.validate(p["architecture"]), tuple(p["medians_ms"]), p["held_out"])
+                    for p in data["probes"]
                 ],
                 provenance=data["provenance"],
                 slope=data["slope"],
                 intercept=data["intercept"],
+                empty_call_ms=data["empty_call_ms"],
                 error=data["error"],
             )
         except OSError as error:
@@ -239,53 +264,71 @@ class LatencyTable:
         except (KeyError, TypeError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as error:
             raise TableError(f"{path} is not a complete latency table ({type(error).__name__}: {error})") from error
 
-    def _keep(self, path: str | Path | None) -> None:
-        if path is not None:
-            self.save(path)
-
 
 def measure_end_to_end(
     net: SuperNetwork,
     architectures: Sequence[Architecture],
     device: Device,
     protocol: Protocol | None = None,
-    report: Progress | None = None,
 ) -> list[Measurement]:
     """Latency of whole sub-networks on the device, measured in turns."""
-    backend = create(device.backend)
-    runners = []
-    for n, architecture in enumerate(architectures, start=1):
-        inputs = net.example_inputs(architecture, device.batch_size)
-        runners.append(backend.prepare(net.extract(architecture), inputs, device))
-        if report:
-            report("measuring whole sub-networks", n, len(architectures))
-    return measure_interleaved(runners, protocol)
+    return measure_interleaved([_prepared(net, a, device) for a in architectures], protocol)
+
+
+def _prepared(
+    net: SuperNetwork, architecture: Architecture, device: Device, report: Progress | None = None, n: int = 0
+) -> Runner:
+    if report:
+        report("preparing whole sub-networks", n, 0)
+    inputs = net.example_inputs(architecture, device.batch_size)
+    return create(device.backend).prepare(net.extract(architecture), inputs, device)
+
+
+def _positional(block: Block, call: Call) -> tuple[Any, ...]:
+    if call.kwargs:
+        raise DeviceError(f"block {block.slot!r} is called with keywords {sorted(call.kwargs)}: cannot profile it alone")
+    return call.args
+
+
+def _chosen_probes(net: SuperNetwork, n_probes: int, n_held_out: int, seed: int) -> list[Probe]:
+    """Extremes and even steps of the MACs in between to fit to; random others to check on (fewer in a tiny space)."""
+    space = net.space
+    n_fitted = max(2, min(n_probes, space.size))
+    drawn = space.sample(min(50 * n_fitted + n_held_out, space.size), seed)
+    pool = list(dict.fromkeys([net.smallest, net.largest, *drawn]))
+    macs = net.costs(pool)["macs"]
+    order = np.argsort(macs, kind="stable")
+    steps = np.linspace(macs.min(), macs.max(), n_fitted)
+    fitted = dict.fromkeys(pool[order[min(np.searchsorted(macs[order], step), len(pool) - 1)]] for step in steps)
+    held_out = [architecture for architecture in drawn if architecture not in fitted][:n_held_out]
+    return [Probe(a) for a in fitted] + [Probe(a, held_out=True) for a in held_out]
 
 
 def _fit(sums: NDArray[np.float64], measured: NDArray[np.float64]) -> tuple[float, float]:
     """Slope and intercept with the least squared relative error; only a slope where the sums do not differ."""
-    if np.ptp(sums) <= 1e-9 * sums.max():
+    if len(sums) < 2 or np.ptp(sums) <= 1e-9 * sums.max():
         return float(np.mean(measured / sums)), 0.0
     design = np.stack([sums, np.ones_like(sums)], axis=1) / measured[:, None]
     slope, intercept = np.linalg.lstsq(design, np.ones_like(measured), rcond=None)[0]
     return float(slope), float(intercept)
 
 
-def _left_out_error(probes: Sequence[Probe]) -> dict[str, float]:
-    """Error on each probe of the fit to the others: MAPE in percent and Spearman's rank correlation."""
-    sums = np.array([p.sum_ms for p in probes])
-    measured = np.array([p.measured_ms for p in probes])
-    if len(probes) < 4:
-        return {}
+def _left_out_errors(sums: NDArray[np.float64], measured: NDArray[np.float64]) -> dict[str, float]:
     predicted = np.empty_like(measured)
-    for i in range(len(probes)):
-        others = np.arange(len(probes)) != i
+    for i in range(len(sums)):
+        others = np.arange(len(sums)) != i
         slope, intercept = _fit(sums[others], measured[others])
         predicted[i] = slope * sums[i] + intercept
+    return _errors(predicted, measured)
+
+
+def _errors(predicted: NDArray[np.float64], measured: NDArray[np.float64]) -> dict[str, float]:
+    if len(measured) < 4:
+        return {}
     return {
         "mape_percent": float(np.mean(np.abs(predicted / measured - 1)) * 100),
         "spearman": float(spearmanr(predicted, measured).statistic),
-        "n_probes": float(len(probes)),
+        "n_architectures": float(len(measured)),
     }
 
 

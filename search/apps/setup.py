@@ -65,7 +65,7 @@ class Setup:
                 raise SearchError(f"{path} is a latency table of another search space than {self.net.name}'s")
             return table
         path = self.folder / f"latency_{self.device.name}.json"
-        table = LatencyTable.build(self.net, self.device, path=path)
+        table = LatencyTable.build(self.net, self.device, path=path, n_held_out=self.config.get("check", 0))
         logger.info("latency table of %d blocks: %s (%s)", len(table.blocks), path, described_error(table))
         return table
 
@@ -103,5 +103,5 @@ def described_error(table: LatencyTable) -> str:
         return "its error is not known: too few end-to-end measurements"
     return (
         f"mean error {table.error['mape_percent']:.1f} %, rank correlation {table.error['spearman']:.3f} "
-        f"on {table.error['n_probes']:.0f} left-out end-to-end measurements"
+        f"on {table.error['n_architectures']:.0f} end-to-end measurements outside the fit"
     )

@@ -12,6 +12,7 @@ N_SHADES = 6
 
 _MARGIN_LEFT, _MARGIN_RIGHT, _MARGIN_TOP, _MARGIN_BOTTOM = 56.0, 14.0, 30.0, 40.0
 _PADDING = 0.05
+_TINY = 1e-100
 _TICK_DISTANCE_X, _TICK_DISTANCE_Y = 64.0, 44.0
 Points = NDArray[np.float64]
 
@@ -33,9 +34,9 @@ class Scale:
         known = np.asarray(values, dtype=np.float64)
         known = known[np.isfinite(known)]
         low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
-        room = _PADDING * (high - low)
-        if high - low <= 1e-9 * max(abs(low), abs(high)):
-            room = 0.5 * (abs(high) or 1.0)
+        largest, room = max(abs(low), abs(high)), _PADDING * (high - low)
+        if high - low <= max(1e-9 * largest, _TINY):
+            room = 0.5 * (largest if largest > _TINY else 1.0)
         return cls(label, low - room, high + room, start, end, whole)
 
     def pixels(self, values: ArrayLike) -> NDArray[np.float64]:

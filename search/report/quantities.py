@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 _UNITS = {"latency": "ms", "latency_ms": "ms", "accuracy": "%", "top1": "%", "top5": "%", "perplexity": "", "bleu": ""}
 _COUNTS = ("macs", "params")
 _PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
-_MOST_DECIMALS = 4
-_DECIMALS = {"%": 2, "ms": 3}
+_DECIMALS = {"%": (2, 2), "ms": (0, 3)}
+_OTHER_DECIMALS = (0, 4)
+_RESOLVED = 300
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Quantity:
         unit, scale = _UNITS.get(name.lower(), ""), 1.0
         if name.lower() in _COUNTS:
             scale, unit = next(((s, prefix) for s, prefix in _PREFIXES if largest >= s), (1.0, ""))
-        return cls(name, unit, scale, _decimals(known / scale, _DECIMALS.get(unit, _MOST_DECIMALS)))
+        return cls(name, unit, scale, _decimals(known / scale, *_DECIMALS.get(unit, _OTHER_DECIMALS)))
 
     @property
     def label(self) -> str:
@@ -69,12 +70,12 @@ class Quantity:
         return " – ".join(dict.fromkeys(ends))
 
 
-def _decimals(values: NDArray[np.float64], most: int) -> int | None:
-    """Digits after the point that resolve a part in 500 of the range; None where such a number would be unreadable."""
+def _decimals(values: NDArray[np.float64], least: int, most: int) -> int | None:
+    """Digits after the point that resolve the range, or None where plain digits would be unreadable."""
     if not len(values):
-        return 0
+        return least
     largest = float(np.abs(values).max())
     spread = float(values.max() - values.min()) or largest
     if largest and not 1e-2 <= largest < 1e7:
         return None
-    return min(most, max(0, math.ceil(-math.log10(spread / 500)))) if spread else 0
+    return min(most, max(least, math.ceil(-math.log10(spread / _RESOLVED)))) if spread else least
