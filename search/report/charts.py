@@ -115,7 +115,7 @@ def _fit(result: Result, quantity: Quantity) -> Fit:
     panel = Panel.around(both, both, f"predicted {quantity.label}", f"measured {quantity.label}", **_SMALL)
     ends = np.array([[panel.x.low] * 2, [panel.x.high] * 2])
     kinds = np.array(shades(len(frame)))[known]
-    n, error = int(known.sum()), 0 * predicted[known]
+    n, error = int(known.sum()), predicted[known] - measured[known]
     fine = Quantity.of(quantity.name, error)
     return Fit(
         quantity,

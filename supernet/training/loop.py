@@ -1,6 +1,7 @@
 """Training a super-network from start to end."""
 
 import dataclasses
+import json
 import math
 import time
 from collections.abc import Iterator
@@ -48,8 +49,8 @@ def train(
     """Trains the shared weights of `net` in place by the sandwich rule with in-place distillation.
 
     After every epoch the state is written to `output`; a training that was killed goes on from there and ends, on a
-    CPU, with the same weights as one that was not. `output` then holds `weights.safetensors`, `summary.json`,
-    `recipe.json` and the curves in `tensorboard/`.
+    CPU, with the same weights as one that was not. `output` then holds `weights.safetensors` (task and recipe in its
+    header), `summary.json`, `recipe.json` and the curves in `tensorboard/`.
 
     Args:
         net: any super-network whose outputs are class scores [n, classes].
@@ -162,7 +163,8 @@ class _Training:
         return bool(every) and first < self.recipe.epochs and self.recipe.epochs % every == 0
 
     def _summarised(self, seconds: float, metrics: dict[str, dict[str, float]]) -> TrainingSummary:
-        origin = {"task": self.task.name, "task_fingerprint": self.task.fingerprint, "epoch": str(self.recipe.epochs)}
+        recipe = json.dumps(self.recipe.as_dict())
+        origin = {"task": self.task.name, "task_fingerprint": self.task.fingerprint, "recipe": recipe}
         self.folder.finish(self.net, origin)
         summary = TrainingSummary(self.folder.weights, self.recipe.epochs, seconds, metrics)
         described: dict[str, Any] = dataclasses.asdict(summary) | {"weights": summary.weights.name}

@@ -24,9 +24,12 @@ class StepLosses:
 
 
 def random_architectures(net: SuperNetwork, n: int, rng: np.random.Generator) -> list[Architecture]:
-    """Up to `n` sub-networks other than the largest and the smallest."""
-    drawn = net.space.sample(min(n + 2, net.space.size), rng)
-    return [a for a in drawn if a not in (net.largest, net.smallest)][:n]
+    """Up to `n` sub-networks other than the largest and the smallest, each gene drawn uniformly.
+
+    (Drawing uniformly over distinct sub-networks would train few shallow ones: most sub-networks are deep.)
+    """
+    drawn = net.space.decode(rng.integers(0, net.space.n_values, size=(n + 2, net.space.n_genes)))
+    return [a for a in dict.fromkeys(drawn) if a not in (net.largest, net.smallest)][:n]
 
 
 def sandwich_gradients(
