@@ -25,7 +25,7 @@ from supernet.slots import Slots
 
 _FORMAT = "supernet-search latency table"
 _VERSION = 1
-_GROUP = 256  # blocks that are measured in turns and kept together
+_GROUP = 512  # blocks that are measured in turns and kept together
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being measured, how many are done, and how many there are."""
@@ -297,11 +297,12 @@ def _chosen_probes(net: SuperNetwork, n_probes: int, n_held_out: int, seed: int)
     drawn = space.sample(min(50 * n_fitted + n_held_out, space.size), seed)
     pool = list(dict.fromkeys([net.smallest, net.largest, *drawn]))
     macs = net.costs(pool)["macs"]
-    order = np.argsort(macs, kind="stable")
-    steps = np.linspace(macs.min(), macs.max(), n_fitted)
-    fitted = dict.fromkeys(pool[order[min(np.searchsorted(macs[order], step), len(pool) - 1)]] for step in steps)
+    fitted: dict[Architecture, None] = {}
+    for step in np.linspace(macs.min(), macs.max(), n_fitted):
+        nearest = (pool[i] for i in np.argsort(np.abs(macs - step), kind="stable"))
+        fitted[next(architecture for architecture in nearest if architecture not in fitted)] = None
     held_out = [architecture for architecture in drawn if architecture not in fitted][:n_held_out]
-    return [Probe(a) for a in fitted] + [Probe(a, held_out=True) for a in held_out]
+    return [Probe(architecture) for architecture in fitted] + [Probe(architecture, held_out=True) for architecture in held_out]
 
 
 def _fit(sums: NDArray[np.float64], measured: NDArray[np.float64]) -> tuple[float, float]:

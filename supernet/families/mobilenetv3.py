@@ -16,7 +16,6 @@ from supernet.network import SuperNetwork
 from supernet.registry import register
 from supernet.sharing import centre_crop, leading_slice
 from supernet.space import Choice, SearchSpace, within_depth
-from supernet.weights import load_embedded
 
 _SE = partial(
     SqueezeExcite, rd_ratio=0.25, gate_layer="hard_sigmoid", force_act_layer=nn.ReLU, rd_round_fn=make_divisible
@@ -289,28 +288,21 @@ def ofa_mobilenetv3(
 
 
 @register("digits_mobilenetv3")
-def digits_mobilenetv3(pretrained: bool = True) -> ElasticMobileNetV3:
-    """A small MobileNetV3 for grey images of ten classes at 16 to 32 pixels.
-
-    Args:
-        pretrained: load the embedded weights, trained on scikit-learn's digits (`supernet.tasks.digits`).
-    """
-    net = ElasticMobileNetV3(
+def digits_mobilenetv3() -> ElasticMobileNetV3:
+    """A small MobileNetV3 for grey images of ten classes at 8 to 32 pixels; has embedded weights for digits."""
+    return ElasticMobileNetV3(
         [
-            Stage(16, 2, "re"),
-            Stage(24, 2, "re", squeeze_excite=True),
-            Stage(32, 1, "hs", squeeze_excite=True),
-            Stage(48, 2, "hs"),
+            Stage(8, 2, "re"),
+            Stage(16, 2, "re", squeeze_excite=True),
+            Stage(24, 1, "hs", squeeze_excite=True),
+            Stage(32, 2, "hs"),
         ],
-        stem_width=16,
-        head_widths=(96, 128),
+        stem_width=8,
+        head_widths=(64, 64),
         num_classes=10,
         in_chans=1,
-        resolutions=(16, 24, 32),
+        resolutions=(8, 16, 24, 32),
         mean=(0.305,),
         std=(0.376,),
         family="digits_mobilenetv3",
     )
-    if pretrained:
-        load_embedded(net, "digits_mobilenetv3")
-    return net

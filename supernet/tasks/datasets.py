@@ -9,6 +9,7 @@ from supernet.tasks.images import ImageClassification
 from supernet.tasks.splits import ImageArray, ImageFiles, stratified_split
 
 _VALIDATION_FOLDERS = ("val", "validation", "valid")
+_MOST_LISTED = 5
 
 
 def digits(**settings: Any) -> ImageClassification:
@@ -38,14 +39,14 @@ def image_folder(
 ) -> ImageClassification:
     """Any folder of class folders.
 
-    With `train/` and `val/` (or `validation/`, `valid/`) below `root`, these are the splits, and `test/` if it is
-    there. Otherwise the folders in `root` are the classes, and a fixed part of each becomes validation and test: which
-    image goes where depends on the hash of its relative path alone.
+    Where `root` holds `train/`, the splits are `train/`, `val/` (or `validation/`, `valid/`) and, where there is one,
+    `test/`; without a validation folder a fixed part of `train/` is set aside. Otherwise the folders in `root` are the
+    classes, and fixed parts become validation and test. Which image goes where depends on the hash of its path alone.
 
     Args:
         root: the folder.
-        validation: fraction of the images for validation, where `root` holds class folders.
-        test: likewise for the test split; 0: none.
+        validation: fraction of the images to set aside for validation where there is no folder of them.
+        test: likewise for the test split, where the folders in `root` are the classes; 0: none.
         settings: arguments of ImageClassification, such as `image_size` and `channels`.
 
     Raises FileNotFoundError for a missing folder or a class without images, ValueError for splits with other classes.
@@ -53,12 +54,11 @@ def image_folder(
     root = Path(root)
     if not root.is_dir():
         raise FileNotFoundError(f"no image folder at {root}")
-    validation_folder = next((name for name in _VALIDATION_FOLDERS if (root / name).is_dir()), None)
-    if validation_folder and (root / "train").is_dir():
-        folders = {"train": "train", "validation": validation_folder, "test": "test"}
-        splits, class_names = _folders_as_splits(root, {s: f for s, f in folders.items() if (root / f).is_dir()})
-    else:
-        splits, class_names = _split_by_hash(root, validation, test)
+    splits, class_names = (
+        _split_folders(root, validation)
+        if (root / "train").is_dir()
+        else _cut(root, {"validation": validation, "test": test})
+    )
     return ImageClassification(name=root.name, splits=splits, class_names=class_names, **settings)
 
 
@@ -116,27 +116,36 @@ def _scanned(folder: Path) -> tuple[ImageFiles, tuple[str, ...]]:
     return ImageFiles(folder, files), tuple(found.classes)
 
 
-def _folders_as_splits(root: Path, folders: dict[str, str]) -> tuple[dict[str, ImageFiles], tuple[str, ...]]:
-    scanned = {split: _scanned(root / folder) for split, folder in folders.items()}
-    class_names = scanned["train"][1]
-    for split, (_, names) in scanned.items():
+def _split_folders(root: Path, validation: float) -> tuple[dict[str, ImageFiles], tuple[str, ...]]:
+    """The splits below `root`; validation from `train/` where it has no folder of its own."""
+    own = next((name for name in _VALIDATION_FOLDERS if (root / name).is_dir()), None)
+    if own:
+        images, class_names = _scanned(root / "train")
+        splits = {"train": images}
+    else:
+        splits, class_names = _cut(root / "train", {"validation": validation})
+    for split, folder in (("validation", own), ("test", "test")):
+        if folder is None or not (root / folder).is_dir():
+            continue
+        splits[split], names = _scanned(root / folder)
         if differing := sorted(set(names) ^ set(class_names)):
             raise ValueError(
-                f"{root / folders[split]} and {root / 'train'} hold different classes: {', '.join(differing[:5])}"
+                f"{root / folder} and {root / 'train'} hold different classes: {', '.join(differing[:_MOST_LISTED])}"
             )
-    return {split: images for split, (images, _) in scanned.items()}, class_names
+    return splits, class_names
 
 
-def _split_by_hash(root: Path, validation: float, test: float) -> tuple[dict[str, ImageFiles], tuple[str, ...]]:
-    if validation <= 0 or test < 0 or validation + test >= 1:
-        raise ValueError(
-            f"validation must be above 0, test at least 0, and their sum below 1, got {validation} and {test}"
-        )
+def _cut(root: Path, fractions: dict[str, float]) -> tuple[dict[str, ImageFiles], tuple[str, ...]]:
+    """Class folders cut into "train" and the named fractions."""
+    if not fractions["validation"] > 0 or min(fractions.values()) < 0 or sum(fractions.values()) >= 1:
+        wanted = ", ".join(f"{name}={fraction:g}" for name, fraction in fractions.items())
+        raise ValueError(f"validation must be above 0, test at least 0, and their sum below 1, got {wanted}")
     images, class_names = _scanned(root)
-    sizes = [round(fraction * len(images)) for fraction in (validation, test)]
-    if sizes[0] == 0 or (test and sizes[1] == 0):
-        raise ValueError(f"{root} holds {len(images)} images: too few to set aside {validation:g} and {test:g} of them")
-    train, parts = stratified_split([name for name, _ in images.files], [label for _, label in images.files], sizes)
-    names, chosen = ("train", "validation", "test"), (train, *parts)
-    splits = {name: images.subset(indices) for name, indices in zip(names, chosen, strict=True)}
-    return {name: part for name, part in splits.items() if len(part)}, class_names
+    sizes = {split: round(fraction * len(images)) for split, fraction in fractions.items()}
+    if too_small := [split for split, fraction in fractions.items() if fraction and not sizes[split]]:
+        fraction = fractions[too_small[0]]
+        raise ValueError(f"{root} holds {len(images)} images: too few to set aside {fraction:g} for {too_small[0]}")
+    keys, labels = [name for name, _ in images.files], [label for _, label in images.files]
+    train, parts = stratified_split(keys, labels, list(sizes.values()))
+    cut = {split: images.subset(part) for split, part in zip(sizes, parts, strict=True) if len(part)}
+    return {"train": images.subset(train), **cut}, class_names

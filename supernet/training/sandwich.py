@@ -49,16 +49,23 @@ def sandwich_gradients(
         recipe: the settings.
         batch: inputs as the largest takes them, and class indices.
         others: the random sub-networks of this step.
+
+    Raises ValueError where the outputs are not one score per class of the task.
     """
     inputs, labels = batch
     device = labels.device.type
-    mixed = recipe.mixed(labels.device)
+    mixed, n_classes = recipe.mixed(labels.device), len(task.class_names)
 
     def outputs_of(architecture: Architecture) -> Tensor:
         model: nn.Module = net.skeleton(architecture)
         own_inputs = _fast_layout(task.inputs_for(model, inputs))
         with torch.autocast(device, dtype=torch.bfloat16, enabled=mixed):
             outputs: Tensor = net(own_inputs, architecture)
+        if outputs.ndim != 2 or outputs.shape[1] != n_classes:
+            raise ValueError(
+                f"task {task.name!r} has {n_classes} classes, but outputs of {net.name} have shape "
+                f"{tuple(outputs.shape)}: create the super-network with num_classes={n_classes}"
+            )
         return outputs.float()
 
     def loss_of(outputs: Tensor, soft_labels: Tensor | None) -> Tensor:

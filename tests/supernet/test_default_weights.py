@@ -11,7 +11,6 @@ from supernet import checkpoint
 from supernet.tasks import digits
 from supernet.training import Recipe, train
 from supernet.validation import validated
-from supernet.weights import load_embedded
 
 WEIGHTS = files("supernet.weights") / "digits_mobilenetv3.safetensors"
 
@@ -23,7 +22,7 @@ def task():
 
 @pytest.fixture(scope="module")
 def net():
-    return supernet.create("digits_mobilenetv3")
+    return supernet.create("digits_mobilenetv3", checkpoint="embedded")
 
 
 def top1(net, architecture, task, split="validation"):
@@ -38,16 +37,11 @@ def test_the_embedded_file_is_small_and_says_where_it_comes_from(task):
     assert Recipe(**json.loads(header["recipe"])).epochs > 1
 
 
-def test_pretrained_weights_are_the_default(net):
+def test_weights_are_random_unless_asked_for(net):
     state, _ = checkpoint.read(WEIGHTS)
     torch.testing.assert_close(net.state_dict(), state, rtol=0, atol=0)
-    fresh = supernet.create("digits_mobilenetv3", pretrained=False)
+    fresh = supernet.create("digits_mobilenetv3")
     assert not torch.equal(fresh.shared.classifier.weight, net.shared.classifier.weight)
-
-
-def test_weights_that_are_not_embedded(net):
-    with pytest.raises(supernet.CheckpointError, match="no checkpoint at .*nothing"):
-        load_embedded(net, "nothing")
 
 
 def test_accuracy_has_a_spread_that_a_search_can_use(net, task):
@@ -70,7 +64,7 @@ def test_the_recipe_reaches_the_same_level_again(net, task, tmp_path):
     recipe = Recipe(**json.loads(header["recipe"]))
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
-        again = supernet.create("digits_mobilenetv3", pretrained=False)
+        again = supernet.create("digits_mobilenetv3")
     train(again, task, recipe, tmp_path, progress=False)
     architectures = [net.largest, *net.space.sample(12, seed=3)]
     levels = [np.mean([top1(n, a, task) for a in architectures]) for n in (again, net)]

@@ -20,7 +20,7 @@ def task() -> ImageClassification:
 
 @pytest.fixture(scope="module")
 def net() -> supernet.SuperNetwork:
-    return supernet.create("digits_mobilenetv3")
+    return supernet.create("digits_mobilenetv3", checkpoint="embedded")
 
 
 class Constant(nn.Module):

@@ -47,6 +47,14 @@ def test_split_folders_are_taken_as_they_are(tmp_path):
     assert task.evaluate(MeanColour())["top1"] == pytest.approx(100 / 3)
 
 
+def test_validation_comes_from_the_training_folder_where_it_has_none(tmp_path):
+    write_images(tmp_path / "train", 10)
+    write_images(tmp_path / "test", 2)
+    task = colours(tmp_path, validation=0.2)
+    assert {split: task.n_samples(split) for split in task.splits} == {"train": 24, "validation": 6, "test": 6}
+    assert task.class_names == ("blue", "green", "red")
+
+
 class _Reversed(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.flip(1)

@@ -16,7 +16,7 @@ def task():
 
 @pytest.fixture
 def digits_net():
-    return supernet.create("digits_mobilenetv3")
+    return supernet.create("digits_mobilenetv3", checkpoint="embedded")
 
 
 def test_validated_is_extraction_recalibration_and_evaluation(digits_net, task):
@@ -58,7 +58,7 @@ def test_scope_identifies_weights_task_split_and_metric(digits_net, task):
         Validation(digits_net, task, split="test").scope,
         Validation(digits_net, task, "loss").scope,
     ]
-    assert Validation(supernet.create("digits_mobilenetv3"), task).scope == scopes[0]
+    assert Validation(supernet.create("digits_mobilenetv3", checkpoint="embedded"), task).scope == scopes[0]
     with torch.no_grad():
         digits_net.shared.classifier.bias[0] += 1e-3
     scopes.append(Validation(digits_net, task).scope)
