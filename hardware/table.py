@@ -121,9 +121,13 @@ class LatencyTable:
         """Profiles all distinct blocks of the space on this machine, and fits their sum to end-to-end measurements.
 
         Args:
+            net: its weights are those that the blocks run with.
+            device: with a backend that runs on this machine.
             path: where the table is kept while it grows; a table that is there already is continued.
             n_probes: sub-networks measured end to end to fit to, spread over the range of costs.
             n_held_out: further ones, drawn at random, to tell the table's error on.
+            protocol: how long to measure.
+            seed: of the sub-networks that are drawn.
             progress: True shows a bar on a terminal; or a callback.
 
         Raises TableError where `path` holds a table of another device, machine or space.
@@ -286,7 +290,9 @@ def _prepared(
 
 def _positional(block: Block, call: Call) -> tuple[Any, ...]:
     if call.kwargs:
-        raise DeviceError(f"block {block.slot!r} is called with keywords {sorted(call.kwargs)}: cannot profile it alone")
+        raise DeviceError(
+            f"block {block.slot!r} is called with keywords {sorted(call.kwargs)}: cannot profile it alone"
+        )
     return call.args
 
 
@@ -302,7 +308,9 @@ def _chosen_probes(net: SuperNetwork, n_probes: int, n_held_out: int, seed: int)
         nearest = (pool[i] for i in np.argsort(np.abs(macs - step), kind="stable"))
         fitted[next(architecture for architecture in nearest if architecture not in fitted)] = None
     held_out = [architecture for architecture in drawn if architecture not in fitted][:n_held_out]
-    return [Probe(architecture) for architecture in fitted] + [Probe(architecture, held_out=True) for architecture in held_out]
+    return [Probe(architecture) for architecture in fitted] + [
+        Probe(architecture, held_out=True) for architecture in held_out
+    ]
 
 
 def _fit(sums: NDArray[np.float64], measured: NDArray[np.float64]) -> tuple[float, float]:

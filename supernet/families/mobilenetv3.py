@@ -209,7 +209,7 @@ class ElasticMobileNetV3(SuperNetwork):
         }
 
 
-_LIBRARY_CODE = '''\
+_LIBRARY_CODE = """\
 from functools import partial
 from safetensors.torch import load_file
 from timm.layers import make_divisible
@@ -234,7 +234,7 @@ model = MobileNetV3(
 )
 model.load_state_dict(load_file("model.safetensors"))
 model.eval()
-'''
+"""
 
 
 def _transform_name(weight: str, larger: int, smaller: int) -> str:

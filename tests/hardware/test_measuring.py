@@ -102,7 +102,9 @@ def test_exported_models_compute_the_same_for_any_batch(tmp_path):
 def test_batch_norms_are_folded_into_convolutions():
     import onnx
 
-    graph = onnx.load_from_string(onnx_bytes(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), (torch.randn(1, 3, 8, 8),)))
+    graph = onnx.load_from_string(
+        onnx_bytes(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), (torch.randn(1, 3, 8, 8),))
+    )
     assert [node.op_type for node in graph.graph.node] == ["Conv"]
 
 
