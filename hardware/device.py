@@ -41,7 +41,7 @@ class Device:
             raise DeviceError(f"device name {self.name!r} must be a plain word: it names files")
 
     def require_here(self) -> None:
-        """Raises DeviceError where this machine cannot be the device; the table of a device can come from another one."""
+        """Raises DeviceError where this machine cannot be the device (whose table may come from another one)."""
         cores = os.cpu_count() or 1
         if self.threads > cores:
             raise DeviceError(
