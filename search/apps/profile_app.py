@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hardware import LatencyTable
-from search.apps.setup import Setup, described_error, output_folder
+from search.apps.setup import Setup, output_folder
 from supernet import SuperNetwork
 
 
@@ -19,7 +19,6 @@ def run(config: DictConfig) -> None:
         console.print(comparison(table, setup.net))
     smallest, largest = table.latency([setup.net.smallest, setup.net.largest])
     console.print(
-        f"{len(table.blocks)} blocks on {table.device.name}: {described_error(table)}\n"
         f"smallest sub-network {smallest:.3f} ms, largest {largest:.3f} ms\n"
         f"table in {setup.folder / f'latency_{setup.device.name}.json'}",
         soft_wrap=True,

@@ -40,6 +40,8 @@ def searched(setup: Setup) -> Result:
     """Runs the search; whatever can be refused is refused before time goes into a latency table."""
     config = setup.config
     require_choice(config.deploy)
+    if config.deploy not in (None, "none") or not config.latency_table:
+        setup.device.require_here()  # bundles and tables are measured; a ready table may be of another machine
     constraints, tactic, engine = parsed(config.constraints), setup.tactic, instantiate(config.engine)
     first_batch_size(tactic, config.budget, config.batch_size)
     names = [config.objectives] if isinstance(config.objectives, str) else list(config.objectives)

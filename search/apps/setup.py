@@ -80,9 +80,9 @@ class Setup:
             table = self._ready_table(Path(path))
             if Path(path).resolve() != kept.resolve():
                 table.save(kept)
-            return table
-        table = LatencyTable.build(self.net, self.device, path=kept, n_held_out=self.config.get("check", 0))
-        logger.info("latency table of %d blocks: %s", len(table.blocks), described_error(table))
+        else:
+            table = LatencyTable.build(self.net, self.device, path=kept, n_held_out=self.config.get("check", 0))
+        logger.info("latency table: %d blocks on %s, %s", len(table.blocks), self.device.name, described_error(table))
         return table
 
     def objectives(self, names: list[str]) -> list[Objective]:

@@ -64,7 +64,7 @@ def own(tmp_path_factory):
     """A folder of a user's own configurations, and modules that Python finds.
 
     Holds supernet=small, the embedded one at low resolutions, supernet=tiny with another space, hardware=mine, and
-    task=accidental, which takes task.log=FILE and task.accidents={N: what happens at validation N}.
+    task=accidental, which takes task.log=FILE and task.accidents=[[N,what happens at validation N]].
     """
     folder = tmp_path_factory.mktemp("own")
     for name, text in FILES.items():
@@ -115,10 +115,10 @@ def other_space(own):
 
 
 FILES = {
-    "supernet/small.yaml": "_target_: accidents_for_tests.small\n",
+    "supernet/small.yaml": "_target_: accidents_for_tests.small\nname: digits_mobilenetv3\ncheckpoint: embedded\n",
     "supernet/tiny.yaml": "_target_: accidents_for_tests.Tiny\n",
     "hardware/mine.yaml": "_target_: hardware.Device\nname: mine\nbackend: onnxruntime\nthreads: 1\nbatch_size: 1\n",
-    "task/accidental.yaml": "_target_: accidents_for_tests.Accidental\nlog: ???\naccidents: {}\n",
+    "task/accidental.yaml": "_target_: accidents_for_tests.Accidental\nlog: ???\naccidents: []\n",
     "accidents_for_tests.py": '''
 """Super-networks and a task for tests."""
 import os, signal
@@ -129,8 +129,8 @@ import supernet
 from supernet import Choice, SearchSpace, SuperNetwork
 from supernet.tasks import digits
 
-def small(checkpoint="embedded"):
-    net = supernet.create("digits_mobilenetv3", checkpoint=checkpoint)
+def small(name="digits_mobilenetv3", checkpoint="embedded"):
+    net = supernet.create(name, checkpoint=checkpoint)
     net.space = SearchSpace(*(replace(c, values=(8, 16)) if c.name == "r" else c for c in net.space.choices))
     return net
 
@@ -145,7 +145,7 @@ class Tiny(SuperNetwork):
 
 class Accidental:
     def __init__(self, log, accidents, **settings):
-        self._digits, self._log, self._accidents = digits(**settings), Path(log), accidents
+        self._digits, self._log, self._accidents = digits(**settings), Path(log), dict(accidents)
 
     def __getattr__(self, name):
         if name.startswith("__"):

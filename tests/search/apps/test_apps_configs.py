@@ -65,8 +65,17 @@ def test_own_configurations_are_found(app, small, tmp_path):
 TINY_RECIPE = ["recipe.epochs=1", "recipe.warmup_epochs=0", "recipe.n_random=0", "recipe.n_evaluated=0"]
 
 
-def test_a_search_takes_what_a_training_makes(app, small, tmp_path):
-    ran = app("train", *TINY_RECIPE, "recipe.batch_size=512", f"output={tmp_path / 'train'}")
+def test_a_search_takes_what_a_training_makes(app, own, small, tmp_path):
+    ran = app(
+        "train",
+        "--config-dir",
+        own,
+        "supernet=small",
+        "+task.n_calibration=32",
+        *TINY_RECIPE,
+        "recipe.batch_size=512",
+        f"output={tmp_path / 'train'}",
+    )
     assert ran.code == 0, ran.err
     weights = tmp_path / "train/weights.safetensors"
     assert str(weights) in ran.out

@@ -45,7 +45,7 @@ def test_help_and_mistakes_come_quickly_without_torch(start):
 def test_a_killed_search_goes_on_as_if_nothing_had_happened(start, app, own, accidental, finished, tmp_path):
     folder = tmp_path / "elsewhere" / "here"
     command = [*accidental, "deploy=none"]
-    accident = ["task.accidents={6: SIGKILL}", "output=here"]
+    accident = ["task.accidents=[[6,SIGKILL]]", "output=here"]
     killed = start("search", *command, *accident, PYTHONPATH=str(own))
     assert killed.returncode == -signal.SIGKILL
     assert not (folder / "results.csv").exists()

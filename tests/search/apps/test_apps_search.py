@@ -92,7 +92,7 @@ def test_devices_of_a_multirun_share_the_measured_accuracies(app, small, table, 
 
 
 def test_failed_measurements_are_recorded_and_reported(app, accidental, tmp_path):
-    settings = ["task.accidents={2: raise, 4: no number}", "budget=6", "deploy=none", f"output={tmp_path / 'run'}"]
+    settings = ["task.accidents=[[2,raise],[4,no number]]", "budget=6", "deploy=none", f"output={tmp_path / 'run'}"]
     ran = app("search", *accidental, *settings)
     assert ran.code == 0, ran.err
     table = rows(tmp_path / "run/results.csv")
@@ -110,7 +110,7 @@ def test_failed_measurements_are_recorded_and_reported(app, accidental, tmp_path
 def test_an_interrupted_search_says_how_to_go_on(app, accidental, finished, tmp_path):
     folder = tmp_path / "run"
     command = [*accidental, "budget=4", "deploy=none", f"output={folder}"]
-    ran = app("search", *command, "task.accidents={2: SIGINT}")
+    ran = app("search", *command, "task.accidents=[[2,SIGINT]]")
     assert ran.code == 130
     assert ran.err == "supernet-search: interrupted; run the same command again to go on\n"
     assert app("search", *command).code == 0
