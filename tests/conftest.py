@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-# tests share their cores with others, as machines of CI do: threads that wait for each other make small work slow
+# tests share their cores with others, as machines of CI do: waiting threads give theirs away
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 SHARED = Path(__file__).parents[2] / "shared"
 
