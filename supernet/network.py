@@ -17,6 +17,7 @@ from supernet import checkpoint
 from supernet.architecture import Architecture
 from supernet.blockmap import BlockMap
 from supernet.building import build_on_meta
+from supernet.layout import Layout
 from supernet.sharing import default_slice
 from supernet.space import SearchSpace
 
@@ -55,6 +56,11 @@ class SuperNetwork(nn.Module, ABC):
         return type(self).__name__
 
     @property
+    def title(self) -> str:
+        """The name and the settings that decide the shapes of its weights, for messages."""
+        return self.name
+
+    @property
     def smallest(self) -> Architecture:
         """The sub-network with the first value of every choice."""
         return self.space.smallest
@@ -84,6 +90,10 @@ class SuperNetwork(nn.Module, ABC):
 
     def block_genes(self) -> Mapping[str, Sequence[str]] | None:
         """For each block, the labels of the genes that decide its structure and its input; None: found by trial."""
+        return None
+
+    def published_layout(self) -> Layout | None:
+        """How the family's authors name the tensors of the checkpoints that they publish; None: there are none."""
         return None
 
     # --- acting as a sub-network ---
@@ -151,15 +161,27 @@ class SuperNetwork(nn.Module, ABC):
     # --- checkpoints ---
 
     def load_checkpoint(self, path: str | Path) -> None:
-        """Loads weights that `save_checkpoint` wrote.
+        """Loads weights that `save_checkpoint` wrote, or a checkpoint as the family's authors publish it.
 
-        Raises CheckpointError (a ValueError) for a file that is truncated, of another family, or would run code.
+        Raises CheckpointError (a ValueError) for a file that is truncated or would run code, and for one that does not
+        fit: it lists missing, unexpected and misshapen tensors, and says what the file looks like.
         """
         checkpoint.load(self, Path(path))
 
-    def save_checkpoint(self, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
-        """Writes all shared weights as safetensors, with the family's name, the space and `metadata` in its header."""
-        checkpoint.save(self, Path(path), metadata or {})
+    def save_checkpoint(
+        self, path: str | Path, metadata: Mapping[str, str] | None = None, *, layout: str = checkpoint.OWN
+    ) -> None:
+        """Writes all shared weights.
+
+        Args:
+            path: the file; folders are made.
+            metadata: kept in the header of a file in our own layout.
+            layout: "own": safetensors, with the family's name and the space in the header; or the name of the family's
+                published layout ("ofa"), to write a file that the authors' code loads.
+
+        Raises ValueError for a layout that the family does not have.
+        """
+        checkpoint.save(self, Path(path), metadata or {}, layout)
 
     # --- internals ---
 
