@@ -19,7 +19,7 @@ from supernet.blockmap import BlockMap
 from supernet.building import build_on_meta
 from supernet.layout import Layout
 from supernet.sharing import default_slice
-from supernet.space import SearchSpace
+from supernet.space import Genes, SearchSpace
 
 _MOST_SKELETONS = 128
 
@@ -151,8 +151,8 @@ class SuperNetwork(nn.Module, ABC):
         """Which blocks an architecture is made of."""
         return BlockMap.of(self)
 
-    def costs(self, architectures: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[np.int64]]:
-        """Exact `macs` (one sample) and `params` of each architecture, each of shape (n_architectures,).
+    def costs(self, architectures: Sequence[Mapping[str, Any]] | Genes) -> dict[str, NDArray[np.int64]]:
+        """Exact `macs` (one sample) and `params` of each architecture (or row of genes), of shape (n_architectures,).
 
         MACs are those of convolutions, linear layers and matrix products; parameters are all learnable tensors.
         """

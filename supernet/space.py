@@ -170,6 +170,10 @@ class SearchSpace:
         """Number of distinct sub-networks (exact)."""
         return self._counter.size
 
+    def choice(self, name: str) -> Choice:
+        """The choice of this name."""
+        return next(choice for choice in self.choices if choice.name == name)
+
     def describe(self) -> dict[str, Any]:
         """The space as JSON-compatible data: choices, and for each gene its aliases and activity table."""
         return {
@@ -245,6 +249,10 @@ class SearchSpace:
             return np.frombuffer(joined, dtype=np.uint16).reshape(-1, self.n_genes).astype(np.int64)
         return self.canonical(np.stack([self._encode_one(a) for a in architectures]))
 
+    def genes_of(self, architectures: Sequence[Mapping[str, Any]] | Genes) -> Genes:
+        """Canonical genes of architectures; genes stay as they are."""
+        return architectures if isinstance(architectures, np.ndarray) else self.encode(architectures)
+
     def decode(self, genes: NDArray[np.integer[Any]]) -> list[Architecture]:
         """Canonical architectures of genes of shape (n_architectures, n_genes)."""
         rows = self.canonical(np.asarray(genes)).astype(np.uint16)
@@ -282,7 +290,7 @@ class SearchSpace:
 
         Takes architectures or canonical genes. Returns shape (n_architectures, sum of n_values), in gene order.
         """
-        genes = architectures if isinstance(architectures, np.ndarray) else self.encode(architectures)
+        genes = self.genes_of(architectures)
         starts = np.concatenate([[0], np.cumsum(self.n_values)])
         features = np.zeros((len(genes), int(starts[-1])), dtype=np.float32)
         np.put_along_axis(features, genes + starts[:-1], self.active(genes).astype(np.float32), axis=1)

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from timm.layers import make_divisible
 from torch import Tensor, nn
 
 from supernet.architecture import Architecture
@@ -13,9 +16,12 @@ from supernet.families import ofa
 from supernet.layout import Layout
 from supernet.network import SuperNetwork
 from supernet.sharing import centre_crop, leading_slice
-from supernet.space import Choice, SearchSpace, within_depth
+from supernet.space import Choice, Genes, SearchSpace, within_depth
+from supernet.tally import Counts, Tally, halved, indices_of
 
 ACTIVATIONS = {"re": nn.ReLU, "re6": nn.ReLU6, "hs": nn.Hardswish}
+
+_GATE_RATIO = 0.25
 
 
 @dataclass(frozen=True)
@@ -158,6 +164,38 @@ class ElasticMBConv(SuperNetwork):
             "head": ["r"],
         }
 
+    def costs(self, architectures: Sequence[Mapping[str, Any]] | Genes) -> dict[str, NDArray[np.int64]]:
+        """Exact `macs` (one sample) and `params` of each architecture, in closed form."""
+        genes = self.space.genes_of(architectures)
+        at = indices_of(self.space, genes)
+        tally = Tally(len(genes))
+        size = halved(np.array(self.space.choice("r").values)[at["r"][:, 0]])
+        tally.conv(self.in_chans, self.stem_width, size, kernel=3)
+        width = self.first_block()["out_chs"]
+        tally.conv(1, self.stem_width, size, kernel=3)
+        tally.conv(self.stem_width, width, size)
+        for index, (s, b) in enumerate(self.places):
+            stage, before = self.stages[s], size
+            if b == 0 and stage.stride == 2:
+                size = halved(size)
+            middles = np.array([make_divisible(width * e) for e in self.space.choice("e").values])
+            exists = np.array(self.space.choice("d").values_at(s))[at["d"][:, s]] > b
+            middle = middles[at["e"][:, index]]
+            tally.conv(width, middle, before, when=exists)
+            tally.conv(1, middle, size, kernel=np.array(self.kernel_sizes)[at["ks"][:, index]], when=exists)
+            if stage.squeeze_excite:
+                gate = np.array([make_divisible(m * _GATE_RATIO) for m in middles])[at["e"][:, index]]
+                tally.conv(middle, gate, 1, norm=False, bias=True, when=exists)
+                tally.conv(gate, middle, 1, norm=False, bias=True, when=exists)
+            tally.conv(middle, stage.width, size, when=exists)
+            width = stage.width
+        self.count_tail(tally, width, size)
+        return tally.result()
+
+    def count_tail(self, tally: Tally, width: int, size: Counts) -> None:
+        """Adds what is behind the last elastic block, which gives `width` channels of `size` x `size` pixels."""
+        raise NotImplementedError
+
     def published_layout(self) -> Layout:
         """Once-for-All's."""
         matrices = {
@@ -207,7 +245,7 @@ class ElasticMBConv(SuperNetwork):
             "out_chs": settings.width,
             "stride": settings.stride if block == 0 else 1,
             "act_layer": ACTIVATIONS[settings.activation],
-            "se_ratio": 0.25 if settings.squeeze_excite else 0.0,
+            "se_ratio": _GATE_RATIO if settings.squeeze_excite else 0.0,
         }
 
     def _kernel_steps(self) -> list[tuple[int, int]]:

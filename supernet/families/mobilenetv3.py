@@ -13,6 +13,7 @@ from supernet.architecture import Architecture
 from supernet.families import ofa
 from supernet.families.mbconv import ElasticMBConv, Stage, unchanged
 from supernet.registry import register
+from supernet.tally import Counts, Tally
 
 __all__ = ["ElasticMobileNetV3", "Stage", "digits_mobilenetv3", "ofa_mobilenetv3"]
 
@@ -70,6 +71,12 @@ class ElasticMobileNetV3(ElasticMBConv):
     def block_genes(self) -> dict[str, list[str]]:
         """As in all families, and the last convolution."""
         return super().block_genes() | {f"blocks.{len(self.stages) + 1}.0": ["r"]}
+
+    def count_tail(self, tally: Tally, width: int, size: Counts) -> None:
+        """The last convolution, the one behind the pooling, the classifier."""
+        tally.conv(width, self.head_widths[0], size)
+        tally.conv(self.head_widths[0], self.head_widths[1], 1, norm=False)
+        tally.linear(self.head_widths[1], self.num_classes)
 
     def published_tail(self) -> dict[str, str]:
         """The authors' names behind the last elastic block."""

@@ -11,6 +11,7 @@ from supernet.architecture import Architecture
 from supernet.families import ofa
 from supernet.families.mbconv import ElasticMBConv, Stage, unchanged
 from supernet.registry import register
+from supernet.tally import Counts, Tally
 
 
 class ElasticProxylessNAS(ElasticMBConv):
@@ -56,6 +57,11 @@ class ElasticProxylessNAS(ElasticMBConv):
     def first_block(self) -> dict[str, Any]:
         """Narrower than the stem, without a shortcut."""
         return {"out_chs": self.first_width, "act_layer": nn.ReLU6, "noskip": True}
+
+    def count_tail(self, tally: Tally, width: int, size: Counts) -> None:
+        """The last convolution and the classifier."""
+        tally.conv(width, self.head_width, size)
+        tally.linear(self.head_width, self.num_classes)
 
     def published_tail(self) -> dict[str, str]:
         """The authors' names behind the last elastic block."""

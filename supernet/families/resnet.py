@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from timm.layers import make_divisible
 from torch import Tensor, nn
 
@@ -14,7 +16,8 @@ from supernet.families.resnet_model import Block, ResNet, Stem
 from supernet.layout import Layout
 from supernet.network import SuperNetwork
 from supernet.registry import register
-from supernet.space import Choice, SearchSpace, within_depth
+from supernet.space import Choice, Genes, SearchSpace, within_depth
+from supernet.tally import Tally, halved, indices_of
 
 STEM_WIDTH = 64
 STAGE_WIDTHS = (256, 512, 1024, 2048)
@@ -97,7 +100,7 @@ class ElasticResNet(SuperNetwork):
         for index, (s, b) in enumerate(self.places):
             if b < self.base_depths[s] + architecture["d"][1 + s]:
                 width = self.stage_widths[s][w[2 + s]]
-                middle = int(make_divisible(round(width * architecture["e"][index]), 8))
+                middle = self._middle(width, architecture["e"][index])
                 stages[s].append(Block(middle, width, stride=2 if b == 0 and s > 0 else 1))
         model = ResNet(stem, stages, num_classes=self.num_classes, in_chans=self.in_chans)
         resolution = architecture["r"]
@@ -134,6 +137,38 @@ class ElasticResNet(SuperNetwork):
             before = [f"w[{1 + s}]"] if b == 0 else []
             genes[f"stages.{s}.{b}"] = [*before, f"w[{2 + s}]", f"e[{index}]", "r"]
         return genes | {"head": [f"w[{1 + len(self.stage_widths)}]", "r"]}
+
+    def costs(self, architectures: Sequence[Mapping[str, Any]] | Genes) -> dict[str, NDArray[np.int64]]:
+        """Exact `macs` (one sample) and `params` of each architecture, in closed form."""
+        genes = self.space.genes_of(architectures)
+        at = indices_of(self.space, genes)
+        depths = np.array(self.space.choice("d").values)[at["d"]]
+        tally = Tally(len(genes))
+        size = halved(np.array(self.space.choice("r").values)[at["r"][:, 0]])
+        middle, width = np.array(self.stem_middles)[at["w"][:, 0]], np.array(self.stem_widths)[at["w"][:, 1]]
+        tally.conv(self.in_chans, middle, size, kernel=3)
+        tally.conv(middle, middle, size, kernel=3, when=depths[:, 0] == _KEEPS_RESIDUAL)
+        tally.conv(middle, width, size, kernel=3)
+        size = halved(size)
+        for index, (s, b) in enumerate(self.places):
+            before, exists = size, b < self.base_depths[s] + depths[:, 1 + s]
+            if b == 0 and s > 0:
+                size = halved(size)
+            outputs = np.array(self.stage_widths[s])[at["w"][:, 2 + s]]
+            middles = [[self._middle(w, e) for e in self.space.choice("e").values] for w in self.stage_widths[s]]
+            middle = np.array(middles)[at["w"][:, 2 + s], at["e"][:, index]]
+            tally.conv(width, middle, before, when=exists)
+            tally.conv(middle, middle, size, kernel=3, when=exists)
+            tally.conv(middle, outputs, size, when=exists)
+            if b == 0:
+                tally.conv(width, outputs, size)
+            width = outputs
+        tally.linear(width, self.num_classes)
+        return tally.result()
+
+    @staticmethod
+    def _middle(width: int, expand_ratio: float) -> int:
+        return int(make_divisible(round(width * expand_ratio), 8))
 
     def published_layout(self) -> Layout:
         """Once-for-All's."""
