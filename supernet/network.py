@@ -16,7 +16,7 @@ from torch.func import functional_call
 from supernet import checkpoint
 from supernet.architecture import Architecture
 from supernet.blockmap import BlockMap
-from supernet.building import build_on_meta
+from supernet.building import build_on_meta, structural_copy
 from supernet.layout import Layout
 from supernet.sharing import default_slice
 from supernet.space import Genes, SearchSpace
@@ -121,7 +121,8 @@ class SuperNetwork(nn.Module, ABC):
 
     def extract(self, architecture: Architecture) -> nn.Module:
         """The sub-network as a plain module in eval mode, with its own copy of the weights."""
-        model = self._on_meta(self.space.validate(architecture))
+        architecture = self.space.validate(architecture)
+        model = structural_copy(self.skeleton(architecture))
         modules = dict(model.named_modules())
         parameters = dict(model.named_parameters())
         for name, tensor in self.share(architecture).items():

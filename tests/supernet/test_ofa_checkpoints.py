@@ -17,10 +17,18 @@ from .ofa_reference import NETWORKS, Reference, require_reference
 
 SMALL = {
     "mobilenetv3": lambda: ElasticMobileNetV3(
-        [Stage(16, 2, "re"), Stage(24, 2, squeeze_excite=True)], head_widths=(32, 16), num_classes=5, depths=(1, 2)
+        [Stage(16, 2, "re"), Stage(24, 2, squeeze_excite=True)],
+        head_widths=(32, 16),
+        num_classes=5,
+        depths=(1, 2),
+        resolutions=(48,),
     ),
     "proxyless": lambda: ElasticProxylessNAS(
-        [Stage(16, 2, "re6"), Stage(24, 1, "re6", depth=1)], head_width=16, num_classes=5, depths=(1, 2)
+        [Stage(16, 2, "re6"), Stage(24, 1, "re6", depth=1)],
+        head_width=16,
+        num_classes=5,
+        depths=(1, 2),
+        resolutions=(48,),
     ),
     "resnet": lambda: ElasticResNet(
         stem_width=16, stage_widths=(32, 64), base_depths=(1, 1), depths=(0, 1, 2), num_classes=5, resolutions=(32,)
