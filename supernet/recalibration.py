@@ -17,48 +17,53 @@ class _Statistics:
         self.layer = layer
         self.running = layer.get_buffer("running_mean"), layer.get_buffer("running_var")
         self.n_samples = 0
-        self.mean, self.var = (torch.zeros_like(statistic, dtype=torch.float64) for statistic in self.running)
+        self.totals = torch.stack([torch.zeros_like(statistic, dtype=torch.float64) for statistic in self.running])
+        self.known: Tensor | None = None  # of the present batch, where we computed it
 
     def before(self, layer: nn.Module, args: tuple[Tensor, ...]) -> None:
         """Makes the layer normalise with the batch's statistics: ours where that is quicker than PyTorch's."""
         batch = args[0]
         quick = batch.device.type == "cpu" and batch.dtype == torch.float32 and batch.is_contiguous() and batch.ndim > 2
         self.layer.training = not quick
-        if quick:
-            for statistic, value in zip(self.running, batch_statistics(batch), strict=True):
+        self.known = batch_statistics(batch) if quick else None
+        if self.known is not None:
+            for statistic, value in zip(self.running, self.known, strict=True):
                 statistic.copy_(value)
 
     def after(self, layer: nn.Module, args: tuple[Tensor, ...], _: Tensor) -> None:
-        """Collects what the batch left in the running statistics (momentum is 1)."""
+        """Collects the batch's statistics: PyTorch's are in the running ones (momentum is 1), the variance unbiased."""
         batch = args[0]
-        n_values = batch.numel() // batch.shape[1]
-        biased = (n_values - 1) / n_values if self.layer.training else 1.0
         self.n_samples += len(batch)
+        if self.known is not None:
+            self.totals.add_(self.known, alpha=len(batch))
+            return
+        n_values = batch.numel() // batch.shape[1]
         mean, var = self.running
-        self.mean += len(batch) * mean.double()
-        self.var += len(batch) * var.double() * biased
+        self.totals[0] += len(batch) * mean.double()
+        self.totals[1] += len(batch) * var.double() * ((n_values - 1) / n_values)
 
     def write(self) -> None:
         if self.n_samples:
-            for statistic, total in zip(self.running, (self.mean, self.var), strict=True):
+            for statistic, total in zip(self.running, self.totals, strict=True):
                 statistic.copy_(total / self.n_samples)
 
 
-def batch_statistics(batch: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance of each channel of float32 [n, channels, ...], in float64.
+def batch_statistics(batch: Tensor) -> Tensor:
+    """Mean and biased variance of each channel of float32 [n, channels, ...], as float64 [2, channels].
 
     In one pass over planes that are contiguous in memory, from sums and sums of squares; again and exactly for channels
     whose mean is so far from zero that this would lose digits.
     """
     planes = batch.flatten(2)
     n_values = planes.shape[0] * planes.shape[2]
-    mean = planes.sum(dim=2).double().sum(dim=0) / n_values
-    norms = torch.linalg.vector_norm(planes, dim=2).double()
-    var = norms.square().sum(dim=0) / n_values - mean.square()
-    inexact = (mean.square() > _FAR_FROM_ZERO * var).nonzero().flatten()
-    if len(inexact):
+    sums = torch.stack((planes.sum(dim=2), torch.linalg.vector_norm(planes, dim=2).square_()))
+    mean, var = found = sums.sum(dim=1, dtype=torch.float64).div_(n_values)
+    squared = mean.square()
+    var.sub_(squared)
+    inexact = squared > _FAR_FROM_ZERO * var
+    if inexact.any():
         var[inexact] = planes[:, inexact].double().var(dim=(0, 2), correction=0)
-    return mean, var
+    return found
 
 
 @torch.no_grad()
@@ -85,7 +90,7 @@ def recalibrate(model: nn.Module, batches: Iterable[Tensor | tuple[Tensor, ...]]
     try:
         for layer in layers:
             layer.momentum = 1.0
-        device = statistics[0].mean.device
+        device = statistics[0].totals.device
         n_batches = 0
         for batch in batches:
             inputs = batch if isinstance(batch, tuple) else (batch,)

@@ -25,6 +25,7 @@ N_NEW = 8
 
 
 def main() -> None:
+    """Measures and prints."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--family", default="ofa_mobilenetv3")
     arguments.add_argument("--batch-size", type=int, default=8)
@@ -38,11 +39,12 @@ def main() -> None:
     print("| sub-network | extracted ms | shared / extracted | extraction ms | new | recalibration / forward |")
     print("|---|---|---|---|---|---|")
     chosen = {"largest": net.largest, "smallest": net.smallest, "random": net.space.sample(1, 0)[0]}
-    for name, architecture in chosen.items():
-        print(row(name, net, architecture, given))
+    for seed, (name, architecture) in enumerate(chosen.items(), start=1):
+        print(row(name, net, architecture, given, seed))
 
 
-def row(name: str, net: SuperNetwork, architecture: Architecture, given: argparse.Namespace) -> str:
+def row(name: str, net: SuperNetwork, architecture: Architecture, given: argparse.Namespace, seed: int) -> str:
+    """One line of the table; `seed` draws the new architectures."""
     model = net.extract(architecture)
     (images,) = net.example_inputs(architecture, given.batch_size)
     if given.channels_last:
@@ -50,7 +52,7 @@ def row(name: str, net: SuperNetwork, architecture: Architecture, given: argpars
     with torch.inference_mode():
         extracted, shared = in_turns(given.repeats, lambda: model(images), lambda: net(images, architecture))
     (extraction,) = in_turns(given.repeats, lambda: net.extract(architecture))
-    new = [timed(lambda a=a: net.extract(a)) for a in net.space.sample(N_NEW, 1)]  # type: ignore[misc]
+    new = [timed(lambda a=a: net.extract(a)) for a in net.space.sample(N_NEW, seed)]  # type: ignore[misc]
     batches = [images] * N_CALIBRATION_BATCHES
 
     def plain() -> None:
@@ -82,6 +84,7 @@ def in_turns(n_repeats: int, *functions: Callable[[], object]) -> list[list[floa
 
 
 def timed(function: Callable[[], object]) -> float:
+    """Time in ms."""
     started = time.perf_counter()
     function()
     return 1e3 * (time.perf_counter() - started)
