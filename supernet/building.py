@@ -23,11 +23,24 @@ _Module = TypeVar("_Module", bound=nn.Module)
 _IMMUTABLE = (type(None), bool, int, float, str, bytes, torch.Size, torch.dtype, torch.device)
 
 
+_FACTORIES = {
+    getattr(torch, name)
+    for name in ("arange", "empty", "eye", "full", "linspace", "ones", "rand", "randint", "randn", "tensor", "zeros")
+}
+
+
 class WithoutValues(TorchFunctionMode):
     """Returns meta tensors unchanged from fills and elementwise functions, which take most of the time of a build.
 
     Shapes, matrix products and convolutions stay as they are, so that costs can be counted.
+
+    Args:
+        on_meta: also makes new tensors on the meta device (as `torch.device("meta")` does, more quickly).
     """
+
+    def __init__(self, on_meta: bool = False) -> None:
+        super().__init__()
+        self.on_meta = on_meta
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -38,13 +51,15 @@ class WithoutValues(TorchFunctionMode):
             tensor = args[0] if args else kwargs.get("tensor", kwargs.get("input"))
             if isinstance(tensor, Tensor) and tensor.is_meta:
                 return tensor
+        if self.on_meta and func in _FACTORIES and kwargs.get("device") is None:
+            kwargs = kwargs | {"device": "meta"}
         return func(*args, **kwargs)
 
 
 def build_on_meta(build: Callable[[], nn.Module]) -> nn.Module:
     """`build()` with all tensors on the meta device; an ordinary build where the builder computes with values."""
     try:
-        with torch.device("meta"), WithoutValues():
+        with WithoutValues(on_meta=True):
             return build()
     except (NotImplementedError, RuntimeError):
         return build()
