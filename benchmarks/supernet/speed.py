@@ -5,6 +5,7 @@
 Prints a table for the largest, the smallest and a random sub-network at 224 pixels: forward through shared weights over
 the extracted model's, time of an extraction (of an architecture that was used before, and of a new one), recalibration
 over a plain forward of the same images. What is compared runs in turns; shown are medians, and the quartiles of ratios.
+Times are processor times, so that other work on the machine disturbs them little.
 """
 
 import argparse
@@ -73,10 +74,11 @@ def row(name: str, net: SuperNetwork, architecture: Architecture, given: argpars
 
 
 def in_turns(n_repeats: int, *functions: Callable[[], object]) -> list[list[float]]:
-    """Times in ms of each function, called one after the other in every repeat; the first repeat does not count."""
+    """Times in ms of each function, called in turns, in alternating order; the first repeat does not count."""
     times: list[list[float]] = [[] for _ in functions]
     for repeat in range(n_repeats + 1):
-        for function, found in zip(functions, times, strict=True):
+        pairs = list(zip(functions, times, strict=True))
+        for function, found in pairs if repeat % 2 else reversed(pairs):
             elapsed = timed(function)
             if repeat:
                 found.append(elapsed)
@@ -84,10 +86,10 @@ def in_turns(n_repeats: int, *functions: Callable[[], object]) -> list[list[floa
 
 
 def timed(function: Callable[[], object]) -> float:
-    """Time in ms."""
-    started = time.perf_counter()
+    """Processor time in ms."""
+    started = time.process_time()
     function()
-    return 1e3 * (time.perf_counter() - started)
+    return 1e3 * (time.process_time() - started)
 
 
 def ratio(above: Sequence[float], below: Sequence[float]) -> str:
