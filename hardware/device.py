@@ -30,15 +30,23 @@ class Device:
 
         if self.backend not in available():
             raise DeviceError(f"device {self.name!r}: unknown backend {self.backend!r}; have {', '.join(available())}")
-        cores = os.cpu_count() or 1
-        if not 1 <= self.threads <= cores:
-            raise DeviceError(
-                f"device {self.name!r}: threads must lie in 1..{cores} on this machine, got {self.threads}"
-            )
+        for setting in ("threads", "batch_size"):
+            if type(value := getattr(self, setting)) is not int:
+                raise DeviceError(f"device {self.name!r}: {setting} must be an integer, got {value!r}")
+        if self.threads < 1:
+            raise DeviceError(f"device {self.name!r}: threads must be at least 1, got {self.threads}")
         if self.batch_size < 1:
             raise DeviceError(f"device {self.name!r}: batch_size must be at least 1, got {self.batch_size}")
         if not self.name or any(c in self.name for c in "/\\ ,="):
             raise DeviceError(f"device name {self.name!r} must be a plain word: it names files")
+
+    def require_here(self) -> None:
+        """Raises DeviceError where this machine cannot be the device (whose table may come from another one)."""
+        cores = os.cpu_count() or 1
+        if self.threads > cores:
+            raise DeviceError(
+                f"device {self.name!r}: threads must lie in 1..{cores} on this machine, got {self.threads}"
+            )
 
     def describe(self) -> dict[str, Any]:
         """The settings as JSON-compatible data; `Device(**device.describe())` is equal."""

@@ -77,8 +77,13 @@ def measure(
 ) -> Measurement:
     """Latency of `model` on `device`; `example_inputs` have the device's batch size."""
     inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
-    runner = create(device.backend).prepare(model, inputs, device)
-    return measure_interleaved([runner], protocol)[0]
+    return measure_interleaved([prepared(model, inputs, device)], protocol)[0]
+
+
+def prepared(model: nn.Module, inputs: Sequence[Tensor], device: Device) -> Runner:
+    """One inference of `model` on `device`, ready to be timed. Raises DeviceError where this machine is another."""
+    device.require_here()
+    return create(device.backend).prepare(model, inputs, device)
 
 
 def measure_interleaved(runners: Sequence[Runner], protocol: Protocol | None = None) -> list[Measurement]:

@@ -16,7 +16,7 @@ from torch import nn
 
 from hardware.backends import Runner, create
 from hardware.device import Device, DeviceError
-from hardware.measuring import Measurement, Protocol, measure_interleaved
+from hardware.measuring import Measurement, Protocol, measure_interleaved, prepared
 from hardware.provenance import provenance
 from supernet import Architecture, SearchSpace, SuperNetwork
 from supernet.blockmap import REST, Block
@@ -121,9 +121,13 @@ class LatencyTable:
         """Profiles all distinct blocks of the space on this machine, and fits their sum to end-to-end measurements.
 
         Args:
+            net: its weights are those that the blocks run with.
+            device: with a backend that runs on this machine.
             path: where the table is kept while it grows; a table that is there already is continued.
             n_probes: sub-networks measured end to end to fit to, spread over the range of costs.
             n_held_out: further ones, drawn at random, to tell the table's error on.
+            protocol: how long to measure.
+            seed: of the sub-networks that are drawn.
             progress: True shows a bar on a terminal; or a callback.
 
         Raises TableError where `path` holds a table of another device, machine or space.
@@ -145,6 +149,7 @@ class LatencyTable:
 
     @classmethod
     def _begun(cls, net: SuperNetwork, device: Device, path: Path | None) -> Self:
+        device.require_here()
         versions = create(device.backend).versions()
         fresh = cls(device, net.block_map.slots, [b.key for b in net.block_map.blocks], {}, [], provenance(versions))
         if path is None or not path.exists():
@@ -165,15 +170,17 @@ class LatencyTable:
 
     def _growing(self, net: SuperNetwork, protocol: Protocol | None, report: Progress) -> Iterator[Self]:
         """The table after each group of blocks, measured in turns with the probes."""
-        table, backend = self, create(self.device.backend)
+        table = self
         missing = [b for b in net.block_map.blocks if b.key not in self.blocks and b.slot != REST]
         total = len(self.blocks) + len(missing)
-        whole = [_prepared(net, p.architecture, self.device, report, n) for n, p in enumerate(self.probes, start=1)]
-        whole.append(backend.prepare(nn.Identity(), (torch.zeros(1),), self.device))
+        whole = [
+            _prepared_whole(net, p.architecture, self.device, report, n) for n, p in enumerate(self.probes, start=1)
+        ]
+        whole.append(prepared(nn.Identity(), (torch.zeros(1),), self.device))
         calls = net.block_map.calls(missing, self.device.batch_size)
         while group := list(islice(calls, _GROUP)):
             report("measuring blocks", len(table.blocks), total)
-            runners = [backend.prepare(call.module, _positional(block, call), self.device) for block, call in group]
+            runners = [prepared(call.module, _positional(block, call), self.device) for block, call in group]
             measured = measure_interleaved([*runners, *whole], protocol)
             table = table._extended([block for block, _ in group], measured)
             report("measuring blocks", len(table.blocks), total)
@@ -272,21 +279,23 @@ def measure_end_to_end(
     protocol: Protocol | None = None,
 ) -> list[Measurement]:
     """Latency of whole sub-networks on the device, measured in turns."""
-    return measure_interleaved([_prepared(net, a, device) for a in architectures], protocol)
+    return measure_interleaved([_prepared_whole(net, a, device) for a in architectures], protocol)
 
 
-def _prepared(
+def _prepared_whole(
     net: SuperNetwork, architecture: Architecture, device: Device, report: Progress | None = None, n: int = 0
 ) -> Runner:
     if report:
         report("preparing whole sub-networks", n, 0)
     inputs = net.example_inputs(architecture, device.batch_size)
-    return create(device.backend).prepare(net.extract(architecture), inputs, device)
+    return prepared(net.extract(architecture), inputs, device)
 
 
 def _positional(block: Block, call: Call) -> tuple[Any, ...]:
     if call.kwargs:
-        raise DeviceError(f"block {block.slot!r} is called with keywords {sorted(call.kwargs)}: cannot profile it alone")
+        raise DeviceError(
+            f"block {block.slot!r} is called with keywords {sorted(call.kwargs)}: cannot profile it alone"
+        )
     return call.args
 
 
@@ -302,7 +311,9 @@ def _chosen_probes(net: SuperNetwork, n_probes: int, n_held_out: int, seed: int)
         nearest = (pool[i] for i in np.argsort(np.abs(macs - step), kind="stable"))
         fitted[next(architecture for architecture in nearest if architecture not in fitted)] = None
     held_out = [architecture for architecture in drawn if architecture not in fitted][:n_held_out]
-    return [Probe(architecture) for architecture in fitted] + [Probe(architecture, held_out=True) for architecture in held_out]
+    return [Probe(architecture) for architecture in fitted] + [
+        Probe(architecture, held_out=True) for architecture in held_out
+    ]
 
 
 def _fit(sums: NDArray[np.float64], measured: NDArray[np.float64]) -> tuple[float, float]:

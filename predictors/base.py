@@ -14,7 +14,7 @@ TARGET_DIGITS = 10  # of standardised targets: else a change of unit could tip t
 PREDICTION_ROWS = 8192  # per step, to bound the memory of kernel matrices
 
 
-class Predictor(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class Predictor(BaseEstimator):
     """A scikit-learn estimator whose `predict` gives mean and standard deviation.
 
     A subclass writes `_fit` and `_predict`, which see only the feature columns that vary in the training data,

@@ -62,10 +62,9 @@ def run(
         SearchError: (a ValueError) says what is wrong and what is allowed. What was measured stays in the store.
     """
     problem = Problem.of(space, objectives, constraints)
-    _require_count("budget", budget, 1)
     _require_count("seed", seed, 0)
     chosen = _tactic(tactic, predictor)
-    size = _batch_size(chosen, budget, batch_size)
+    size = first_batch_size(chosen, budget, batch_size)
     identity = identity_of(
         problem,
         {"tactic": described(chosen), "seed": int(seed), "batch_size": batch_size, "name": name},
@@ -102,7 +101,9 @@ def _tactic(tactic: Any, predictor: Any) -> Tactic:
     return tactic  # type: ignore[no-any-return]
 
 
-def _batch_size(tactic: Tactic, budget: int, given: int | None) -> int:
+def first_batch_size(tactic: Tactic, budget: int, given: int | None) -> int:
+    """How many architectures a new study measures first. Raises SearchError where the budget does not reach."""
+    _require_count("budget", budget, 1)
     if given is not None:
         _require_count("batch_size", given, 1)
     size = getattr(tactic, "batch_size", default_batch_size)(budget) if given is None else given

@@ -1,8 +1,11 @@
 """Fixtures for all tests."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # tests share their cores with others, as machines of CI do
 
 SHARED = Path(__file__).parents[2] / "shared"
 

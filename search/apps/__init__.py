@@ -1,5 +1,7 @@
 """Command-line applications: `supernet-search`, `supernet-train`, `supernet-profile`, `supernet-deploy`."""
 
+import os
+
 
 def search() -> None:
     """Searches for sub-networks for a device, reports and deploys them."""
@@ -22,6 +24,8 @@ def deploy() -> None:
 
 
 def _launch(name: str) -> None:
+    # before PyTorch is loaded: threads that wait give their core away, or a busy machine slows small networks tenfold
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from search.apps.launcher import launch  # here, so that shell completion and --help start quickly
 
     launch(name)

@@ -1,4 +1,4 @@
-"""Deploys one row of a search's results."""
+"""Deploys found sub-networks together with what is known of them."""
 
 from importlib.metadata import version
 from pathlib import Path
@@ -8,6 +8,7 @@ import pandas as pd
 
 from hardware import deploy
 from search.apps.setup import Setup
+from supernet import Architecture
 from supernet.validation import validated
 
 
@@ -17,29 +18,27 @@ def package_versions() -> dict[str, str]:
 
 
 def deploy_row(setup: Setup, row: "pd.Series[Any]", folder: Path) -> Path:
-    """Writes the bundle of the architecture in a row of `Result.frame`, with what was predicted and measured."""
-    architecture = setup.net.space.validate(row["architecture"])
+    """Writes the bundle of a row of `Result.frame`: predictions and validation are those of the search."""
+    validation = f"validation_{setup.config.get('metric', 'top1')}"
+    metrics = {"predicted_accuracy": validation, "predicted_measured_latency": "latency_ms", "latency": "latency_ms"}
+    predicted = {metrics[name]: float(row[name]) for name in metrics if name in row and pd.notna(row[name])}
+    measured = {validation: float(row["accuracy"])} if "accuracy" in row else {}
+    return _deployed(setup, setup.net.space.validate(row["architecture"]), folder, predicted, measured)
+
+
+def deploy_architecture(setup: Setup, architecture: Architecture, folder: Path) -> Path:
+    """Writes the bundle of an architecture that no search measured."""
+    predicted = {"latency_ms": float(setup.table.latency([architecture])[0])} if setup.config.latency_table else {}
+    _, metrics = validated(setup.net, architecture, setup.task)
+    measured = {f"validation_{name}": value for name, value in metrics.items()}
+    return _deployed(setup, architecture, folder, predicted, measured)
+
+
+def _deployed(
+    setup: Setup, architecture: Architecture, folder: Path, predicted: dict[str, float], measured: dict[str, float]
+) -> Path:
+    """The bundle with the metrics of the test split, which no search sees."""
     model, tested = validated(setup.net, architecture, setup.task, split="test")
-    predicted = {
-        str(name).removeprefix("predicted_"): float(value)
-        for name, value in row.items()
-        if str(name).startswith("predicted_") and pd.notna(value)
-    }
-    measured = {"accuracy": float(row["accuracy"])} if "accuracy" in row else {}
-    if "latency" in row:
-        predicted["latency_ms"] = float(row["latency"])
-    return deploy(
-        setup.net,
-        architecture,
-        setup.device,
-        folder,
-        task=setup.task,
-        model=model,
-        metrics={
-            "predicted": predicted,
-            "measured": {
-                **{f"validation_{name}": value for name, value in measured.items()},
-                **{f"test_{name}": value for name, value in tested.items()},
-            },
-        },
-    )
+    measured = {**measured, **{f"test_{name}": value for name, value in tested.items()}}
+    metrics = {"predicted": predicted, "measured": measured}
+    return deploy(setup.net, architecture, setup.device, folder, task=setup.task, model=model, metrics=metrics)

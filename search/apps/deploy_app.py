@@ -1,7 +1,9 @@
-"""`supernet-deploy`: bundles of sub-networks out of a finished search, chosen by rank, id or constraint."""
+"""`supernet-deploy`: bundles of sub-networks of a finished search, chosen by rank, id, constraint, or given by hand."""
 
+import hashlib
 import json
-import logging
+from contextlib import chdir, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,84 +11,108 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from search.apps.bundles import deploy_row
-from search.apps.constraints import parsed
+from search.apps.bundles import deploy_architecture, deploy_row
 from search.apps.setup import Setup
+from search.apps.tables import best_rank, row_with
 from search.errors import SearchError
 
-logger = logging.getLogger(__name__)
+_WAYS = ("rank", "id", "where", "architecture")
 
 
 def run(config: DictConfig) -> None:
     """Deploys one sub-network of a search, or of each search below a multirun's folder."""
-    console = Console()
-    for folder in finished_searches(Path(config.search)):
-        saved = OmegaConf.load(folder / ".hydra" / "config.yaml")
-        setup = Setup(OmegaConf.create({**saved, "latency_table": saved_table(folder)}), folder)
-        name, row = chosen(folder, config, list(saved.objectives))
-        target = Path(config.output) if config.output else folder / "bundle" / setup.device.name / name
-        console.print(f"{deploy_row(setup, row, target)}", soft_wrap=True)
+    given = [name for name in _WAYS if config[name] is not None]
+    if len(given) != 1:
+        raise SearchError(
+            "say which sub-network: one of rank=N, id=N, where='latency <= 5' or architecture=FILE, "
+            f"got {' and '.join(given) or 'none'}"
+        )
+    top = Path(config.search).resolve()
+    searches = [Finished.of(folder) for folder in finished_searches(top)]
+    given_by_hand = read_architecture(config.architecture) if config.architecture is not None else None
+    chosen = [search.row(config) for search in searches] if given_by_hand is None else []
+    output = Path(config.output).resolve() if config.output else None
+    for i, search in enumerate(searches):
+        with chdir(search.cwd) if search.cwd.is_dir() else nullcontext():  # paths in its configuration mean the same
+            folder = search.folder / "bundle" if output is None else output / search.folder.relative_to(top)
+            device = Path(search.setup.device.name if output is None else "")
+            if given_by_hand is not None:
+                architecture = search.setup.net.space.validate(given_by_hand)
+                digest = hashlib.sha256(architecture.to_json().encode()).hexdigest()[:8]
+                target = folder / device / (f"custom-{digest}" if output is None else "")
+                say(deploy_architecture(search.setup, architecture, target))
+            else:
+                name, row = chosen[i]
+                say(deploy_row(search.setup, row, folder / device / (name if output is None else "")))
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished search: its folder, its configuration, and the folder it was started in."""
+
+    folder: Path
+    setup: Setup
+    cwd: Path
+
+    @classmethod
+    def of(cls, folder: Path) -> "Finished":
+        """Reads what the search left; its latency table is the one that it kept."""
+        config = OmegaConf.load(folder / ".hydra" / "config.yaml")
+        table = folder / f"latency_{config.hardware.name}.json"
+        config.latency_table = str(table) if table.exists() else None
+        hydra = folder / ".hydra" / "hydra.yaml"
+        cwd = OmegaConf.load(hydra).hydra.runtime.cwd if hydra.exists() else folder
+        return cls(folder, Setup(DictConfig(config), folder), Path(cwd))
+
+    def row(self, config: DictConfig) -> tuple[str, "pd.Series[Any]"]:
+        """Name of the bundle's folder and the row of results that `rank`, `id` or `where` selects."""
+        if config.id is not None:
+            row = row_with(self.folder / "results.csv", "id", config.id)
+            if row["status"] == "failed":
+                raise SearchError(f"id={config.id} was not measured: {row['error']}")
+            return f"id-{config.id}", row
+        front, rank = self.folder / "front.csv", config.rank
+        if rank is None:
+            objectives = self.setup.config.objectives
+            rank = best_rank(front, config.where, [objectives] if isinstance(objectives, str) else list(objectives))
+        return str(rank), row_with(front, "rank", rank)
 
 
 def finished_searches(folder: Path) -> list[Path]:
     """The folder of a search, or those below the folder of a multirun. Raises SearchError where there is none."""
-    found = [results.parent for results in [folder / "results.csv", *sorted(folder.glob("*/results.csv"))]]
-    found = [path for path in found if (path / "results.csv").exists() and (path / ".hydra/config.yaml").exists()]
+    found = [results.parent for results in sorted(folder.rglob("results.csv"))]
+    found = [path for path in found if (path / ".hydra" / "config.yaml").exists()]
     if not found:
         raise SearchError(f"search={folder}: no finished search there (no results.csv and .hydra/config.yaml)")
-    return found
+    return [folder] if folder in found else found
 
 
-def saved_table(folder: Path) -> str | None:
-    """The latency table that the search kept, if it needed one."""
-    return next((str(path) for path in sorted(folder.glob("latency_*.json"))), None)
+def read_architecture(given: Any) -> dict[str, Any]:
+    """A mapping out of JSON text, a JSON file (that of a bundle as well), or Hydra's own notation.
 
-
-def chosen(folder: Path, config: DictConfig, objectives: list[str]) -> tuple[str, "pd.Series[Any]"]:
-    """Name of the bundle's folder and the row of results that `rank`, `id` or `where` selects.
-
-    Raises SearchError unless exactly one is given, or where nothing fits.
+    Raises SearchError where it is none of them.
     """
-    given = [name for name in ("rank", "id", "where") if config[name] is not None]
-    if len(given) != 1:
-        raise SearchError(f"say which sub-network: one of rank=N, id=N or where='latency <= 5', got {given or 'none'}")
-    if config.id is not None:
-        row = row_with(folder / "results.csv", "id", config.id)
-        if row["status"] != "ok":
-            raise SearchError(f"id={config.id} was not measured: {row['error']}")
-        return f"id-{config.id}", row
-    rank = config.rank
-    if rank is None:
-        rank = best_rank(read(folder / "front.csv"), config.where, objectives)
-    return str(rank), row_with(folder / "front.csv", "rank", rank)
+    if isinstance(given, DictConfig):
+        given = OmegaConf.to_container(given)
+    elif isinstance(given, str):
+        given = _parsed_json(given)
+    if not isinstance(given, dict):
+        raise SearchError(f"architecture must be a JSON object or the path of a file with one, got {given!r}")
+    inner = given.get("architecture")
+    return inner if isinstance(inner, dict) else given
 
 
-def row_with(path: Path, column: str, value: int) -> "pd.Series[Any]":
-    """The row of a table whose `column` holds `value`. Raises SearchError naming what there is."""
-    frame = read(path)
-    rows = frame[frame[column] == value]
-    if len(rows) != 1:
-        raise SearchError(f"{column}={value}: {path} has {column} {frame[column].min()}..{frame[column].max()}")
-    return rows.iloc[0]
+def _parsed_json(given: str) -> Any:
+    text = given if given.lstrip().startswith("{") else Path(given).read_text(encoding="utf-8")
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise SearchError(f"architecture={given}: not a JSON object ({error})") from error
 
 
-def best_rank(front: pd.DataFrame, where: str, objectives: list[str]) -> int:
-    """The row with the best first objective among those that satisfy the constraints."""
-    fitting = front
-    for name, (operator, bound) in parsed(where).items():
-        if name not in objectives:
-            raise SearchError(f"where: unknown objective {name!r}; this search has {', '.join(objectives)}")
-        fitting = fitting[fitting[name] <= bound] if operator == "<=" else fitting[fitting[name] >= bound]
-    if fitting.empty:
-        spans = ", ".join(f"{name} {front[name].min():g}..{front[name].max():g}" for name in objectives)
-        raise SearchError(f"no sub-network of the front satisfies {where!r}: it spans {spans}")
-    first = fitting[objectives[0]]
-    best = first.argmax() if objectives[0] == "accuracy" else first.argmin()
-    return int(fitting["rank"].iloc[best])
-
-
-def read(path: Path) -> pd.DataFrame:
-    """A table of results with its architectures as mappings."""
-    frame = pd.read_csv(path)
-    frame["architecture"] = [json.loads(text) for text in frame["architecture"]]
-    return frame
+def say(bundle: Path) -> None:
+    """Prints where a bundle is, and how good its sub-network is."""
+    metrics = json.loads((bundle / "metrics.json").read_text(encoding="utf-8"))
+    facts = [f"{name} {value:.4g}" for name, value in metrics["measured"].items()]
+    facts.append(f"latency {metrics['latency']['median_ms']:.3g} ms")
+    Console().print(f"{bundle}\n  {', '.join(facts)}", soft_wrap=True, highlight=False)

@@ -1,15 +1,22 @@
-"""Runs an application under Hydra and turns a user's mistakes into one clear message and exit code 2."""
+"""Runs an application under Hydra and turns a user's mistakes into one clear line and exit code 2."""
 
 import importlib
+import logging
 import os
-import re
 import sys
 import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
+
+from search.apps.arguments import prepared
+from search.apps.mistakes import explained
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 _MISTAKES = (ValueError, OSError, HydraException, OmegaConfBaseException)
@@ -21,41 +28,50 @@ def launch(name: str) -> None:
     Exits with 0, with 2 for a mistake in the input (what was measured is kept), with 1 for an error of ours, with 130
     when interrupted. `HYDRA_FULL_ERROR=1` shows the traceback of mistakes as well.
     """
-    show_traceback = os.environ.get(_FULL_ERROR) == "1"
-    os.environ[_FULL_ERROR] = "1"  # Hydra passes exceptions on
-    sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
-
-    def job(config: Any) -> None:
-        importlib.import_module(f"search.apps.{name}_app").run(config)
-
-    job.__module__, job.__qualname__ = f"search.apps.{name}", name
+    mistakes: list[tuple[str, Exception]] = []
+    sys.argv[1:] = prepared(sys.argv[1:])
     try:
-        hydra.main(version_base="1.3", config_path="pkg://conf", config_name=name)(job)()
+        with _errors_passed_on():
+            hydra.main(version_base="1.3", config_path="pkg://conf", config_name=name)(_job(name, mistakes))()
     except _MISTAKES as error:
-        if show_traceback:
-            traceback.print_exc()
-        _say(f"supernet-{name}: {message(error)}")
-        sys.exit(2)
+        mistakes.append(("", error))
     except KeyboardInterrupt:
         _say(f"supernet-{name}: interrupted; run the same command again to go on")
         sys.exit(130)
+    for job, mistake in mistakes:
+        if os.environ.get(_FULL_ERROR) == "1":
+            traceback.print_exception(mistake)
+        _say(f"supernet-{name}: {job}{explained(mistake, f'supernet-{name}')}")
+    if mistakes:
+        sys.exit(2)
 
 
-def quoted(argument: str) -> str:
-    """`key=value` with comparisons in the value, as in `where=latency <= 5`, quoted for Hydra's grammar."""
-    key, equals, value = argument.partition("=")
-    if not equals or not re.fullmatch(r"[+~\w./@:-]+", key) or not re.search(r"[<>]", value) or value[0] in "'\"[{":
-        return argument
-    return f"{key}='{value}'"
+def _job(name: str, mistakes: list[tuple[str, Exception]]) -> Callable[[Any], None]:
+    """What Hydra runs, once or for each job of a multirun; a mistake in one job leaves the others alone."""
+
+    def job(config: Any) -> None:
+        try:
+            importlib.import_module(f"search.apps.{name}_app").run(config)  # here, for a quick --help
+        except _MISTAKES as error:
+            several = HydraConfig.get().mode is RunMode.MULTIRUN
+            mistakes.append((f"{HydraConfig.get().job.override_dirname}: " if several else "", error))
+
+    job.__module__, job.__qualname__ = f"search.apps.{name}", name
+    return job
 
 
-def message(error: BaseException) -> str:
-    """What to tell the user: the innermost mistake, since Hydra wraps errors of what it instantiates."""
-    while isinstance(error, HydraException) and isinstance(error.__cause__, Exception):
-        error = error.__cause__
-    if isinstance(error, OSError) and error.strerror and not isinstance(error, (ConnectionError, TimeoutError)):
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    return str(error).strip() or type(error).__name__
+@contextmanager
+def _errors_passed_on() -> Iterator[None]:
+    """Makes Hydra raise instead of printing, and logging stay silent about a log file on a full disk."""
+    before, logging.raiseExceptions = (os.environ.get(_FULL_ERROR), logging.raiseExceptions), False
+    os.environ[_FULL_ERROR] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(_FULL_ERROR)
+        if before[0] is not None:
+            os.environ[_FULL_ERROR] = before[0]
+        logging.raiseExceptions = before[1]
 
 
 def _say(text: str) -> None:

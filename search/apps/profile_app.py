@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hardware import LatencyTable
-from search.apps.setup import Setup, described_error, output_folder
+from search.apps.setup import Setup, output_folder
+from supernet import SuperNetwork
 
 
 def run(config: DictConfig) -> None:
@@ -15,22 +16,26 @@ def run(config: DictConfig) -> None:
     table = setup.table
     console = Console()
     if any(probe.held_out for probe in table.probes):
-        console.print(comparison(table))
-    extremes = table.latency([setup.net.smallest, setup.net.largest])
+        console.print(comparison(table, setup.net))
+    smallest, largest = table.latency([setup.net.smallest, setup.net.largest])
     console.print(
-        f"{len(table.blocks)} blocks on {table.device.name}; smallest {extremes[0]:.3f} ms, "
-        f"largest {extremes[1]:.3f} ms; {described_error(table)}",
+        f"smallest sub-network {smallest:.3f} ms, largest {largest:.3f} ms\n"
+        f"table in {setup.folder / f'latency_{setup.device.name}.json'}",
         soft_wrap=True,
+        highlight=False,
     )
 
 
-def comparison(table: LatencyTable) -> Table:
+def comparison(table: LatencyTable, net: SuperNetwork) -> Table:
     """Predicted and measured latency of the held-out sub-networks, fastest first."""
     held_out = [probe for probe in table.probes if probe.held_out]
-    predicted = table.latency([probe.architecture for probe in held_out])
-    shown = Table(title="sub-networks that the table was not fitted to")
-    for column in ("predicted ms", "measured ms", "architecture"):
-        shown.add_column(column)
-    for i in np.argsort([probe.measured_ms for probe in held_out]):
-        shown.add_row(f"{predicted[i]:.4f}", f"{held_out[i].measured_ms:.4f}", held_out[i].architecture.to_json())
+    architectures = [probe.architecture for probe in held_out]
+    predicted, macs = table.latency(architectures), net.costs(architectures)["macs"]
+    measured = np.array([probe.measured_ms for probe in held_out])
+    shown = Table(title="sub-networks that the table was not fitted to", title_justify="left")
+    for column in ("MACs", "measured ms", "predicted ms", "error %"):
+        shown.add_column(column, justify="right")
+    for i in np.argsort(measured):
+        error = (predicted[i] / measured[i] - 1) * 100
+        shown.add_row(f"{macs[i]:,}", f"{measured[i]:.4f}", f"{predicted[i]:.4f}", f"{error:+.1f}")
     return shown

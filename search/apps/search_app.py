@@ -10,6 +10,7 @@ from rich.console import Console
 
 import search
 from hardware.provenance import provenance
+from search.api import first_batch_size
 from search.apps.bundles import deploy_row, package_versions
 from search.apps.constraints import parsed
 from search.apps.setup import Setup, output_folder
@@ -21,47 +22,68 @@ logger = logging.getLogger(__name__)
 
 def run(config: DictConfig) -> None:
     """Searches, reports, deploys the chosen part of the front, prints the front."""
-    folder = output_folder()
-    setup = Setup(config, folder)
-    objectives = setup.objectives(list(config.objectives))
-    result = search.run(
-        setup.net.space,
-        objectives,
-        tactic=instantiate(config.tactic, predictor=instantiate(config.predictor))
-        if "predictor" in search.tactics.settings_of(config.tactic.name)
-        else instantiate(config.tactic),
-        budget=config.budget,
-        seed=config.seed,
-        store=config.store or Path(config.output) / "store.sqlite",
-        constraints=parsed(config.constraints),
-        batch_size=config.batch_size,
-        engine=instantiate(config.engine),
-    )
+    setup = Setup(config, output_folder())
+    result = searched(setup)
     front = result.pareto()
     ranks = chosen_ranks(config.deploy, len(front))
     report(setup, result, front, ranks)
-    for rank in ranks:
-        bundle = deploy_row(setup, front.iloc[rank], folder / "bundle" / setup.device.name / str(rank))
-        logger.info("deployed rank %d: %s", rank, bundle)
     console = Console()
     console.print(console_table(result))
-    console.print(f"{summary(result)}\nresults in {folder}", soft_wrap=True)
+    console.print(summary(result), soft_wrap=True)
+    for rank in ranks:
+        deploy_row(setup, front.iloc[rank], setup.folder / "bundle" / setup.device.name / str(rank))
+        logger.info("deployed rank %d: bundle/%s/%d", rank, setup.device.name, rank)
+    console.print(f"results in {setup.folder}", soft_wrap=True)
+
+
+def searched(setup: Setup) -> Result:
+    """Runs the search; whatever can be refused is refused before time goes into a latency table."""
+    config = setup.config
+    require_choice(config.deploy)
+    if config.deploy not in (None, "none") or not config.latency_table:
+        setup.device.require_here()  # bundles and tables are measured; a ready table may be of another machine
+    constraints, tactic, engine = parsed(config.constraints), setup.tactic, instantiate(config.engine)
+    first_batch_size(tactic, config.budget, config.batch_size)
+    names = [config.objectives] if isinstance(config.objectives, str) else list(config.objectives)
+    objectives, space = setup.objectives(names), setup.net.space
+    search.Problem.of(space, objectives, constraints)
+    with search.Store(config.store or Path(config.output) / "store.sqlite") as store:
+        store.bind(space)
+        if "latency" in names:
+            _ = setup.table
+        return search.run(
+            space,
+            objectives,
+            tactic=tactic,
+            budget=config.budget,
+            seed=config.seed,
+            store=store,
+            constraints=constraints,
+            batch_size=config.batch_size,
+            engine=engine,
+        )
+
+
+def require_choice(choice: str | int | list[int] | None) -> None:
+    """Raises SearchError unless `chosen_ranks` can read the choice."""
+    ranks = [] if choice in (None, "none", "all", "ends") else [choice] if isinstance(choice, (int, str)) else choice
+    if any(isinstance(rank, bool) or not isinstance(rank, int) or rank < 0 for rank in ranks or []):
+        raise search.SearchError(f"deploy must be ends, all, none or ranks of the front as in [0,3], got {choice!r}")
 
 
 def chosen_ranks(choice: str | int | list[int] | None, n_front: int) -> list[int]:
     """Ranks to deploy: "ends" (fastest, middle and most accurate), "all", "none", or ranks of the front.
 
-    Raises SearchError for anything else; ranks beyond the front are left out with a warning.
+    Ranks beyond the front are left out with a warning.
     """
+    require_choice(choice)
     if choice in (None, "none") or n_front == 0:
         return []
     if choice == "all":
         return list(range(n_front))
     if choice == "ends":
         return sorted({0, n_front // 2, n_front - 1})
-    wanted = [choice] if isinstance(choice, int) else choice
-    if isinstance(wanted, str) or not all(isinstance(rank, int) and rank >= 0 for rank in wanted):
-        raise search.SearchError(f"deploy must be ends, all, none or ranks of the front, got {choice!r}")
+    wanted = [choice] if isinstance(choice, int) else [rank for rank in choice or [] if isinstance(rank, int)]
     if beyond := [rank for rank in wanted if rank >= n_front]:
         logger.warning("not deployed: ranks %s; the front has %d sub-networks", beyond, n_front)
     return [rank for rank in wanted if rank < n_front]
@@ -69,7 +91,7 @@ def chosen_ranks(choice: str | int | list[int] | None, n_front: int) -> list[int
 
 def report(setup: Setup, result: Result, front: pd.DataFrame, ranks: list[int]) -> None:
     """Writes tables, figure and page into the run's folder."""
-    origin = {"run": provenance(package_versions()), "study": dict(result.identity)}
+    origin = {"run": provenance(package_versions())}
     if "latency" in front:
         origin["latency table"] = {**setup.table.provenance, **setup.table.error}
     write_report(
@@ -85,8 +107,8 @@ def report(setup: Setup, result: Result, front: pd.DataFrame, ranks: list[int]) 
 def summary(result: Result) -> str:
     """One or two sentences about what happened."""
     n_failed = len(result.failures)
-    text = f"{len(result.frame)} architectures evaluated, {len(result.pareto())} on the front, {result.ended}"
+    text = f"{len(result.frame)} architectures evaluated, {len(result.pareto())} on the front; {result.ended}"
     if n_failed:
         first = result.failures.iloc[0]
-        text += f"\n{n_failed} failed, for example {first['architecture'].to_json()}: {first['error']}"
+        text += f"\n{n_failed} failed (results.csv says why), the first is id {first.name}: {first['error']}"
     return text

@@ -10,12 +10,13 @@ import numpy as np
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from numpy.typing import NDArray
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from hardware import Device, LatencyTable, measure_end_to_end
 from hardware.provenance import cpu_model
 from search.errors import SearchError
 from search.objective import Objective
+from search.tactics import Tactic, settings_of
 from supernet import Architecture, SuperNetwork
 from supernet.tasks import Task
 from supernet.validation import Validation
@@ -42,8 +43,11 @@ class Setup:
 
     @cached_property
     def net(self) -> SuperNetwork:
-        """The super-network with its weights."""
-        net: SuperNetwork = instantiate(self.config.supernet)
+        """The super-network with its weights; `checkpoint: null` stands for none, so that no family need take it."""
+        settings = self.config.supernet
+        if "checkpoint" in settings and not OmegaConf.is_missing(settings, "checkpoint") and not settings.checkpoint:
+            settings = OmegaConf.masked_copy(settings, [key for key in settings if key != "checkpoint"])
+        net: SuperNetwork = instantiate(settings)
         return net.eval()
 
     @cached_property
@@ -57,23 +61,35 @@ class Setup:
         return instantiate(self.config.hardware)  # type: ignore[no-any-return]
 
     @cached_property
+    def tactic(self) -> Tactic:
+        """The tactic, with the configured predictor where it takes one."""
+        config = self.config.tactic
+        name = config.get("name")
+        if name is not None and "predictor" in settings_of(name) and "predictor" not in config:
+            return instantiate(config, predictor=instantiate(self.config.predictor))  # type: ignore[no-any-return]
+        return instantiate(config)  # type: ignore[no-any-return]
+
+    @cached_property
     def table(self) -> LatencyTable:
-        """The device's latency table: the one that the configuration names, or one of this machine (resumed, kept)."""
+        """The device's latency table, kept in the folder: the configured one, or one measured on this machine.
+
+        Raises SearchError for a configured one of another device or space.
+        """
+        kept = self.folder / f"latency_{self.device.name}.json"
         if path := self.config.get("latency_table"):
-            table = LatencyTable.load(path)
-            if table.space.fingerprint != self.net.space.fingerprint:
-                raise SearchError(f"{path} is a latency table of another search space than {self.net.name}'s")
-            return table
-        path = self.folder / f"latency_{self.device.name}.json"
-        table = LatencyTable.build(self.net, self.device, path=path, n_held_out=self.config.get("check", 0))
-        logger.info("latency table of %d blocks: %s (%s)", len(table.blocks), path, described_error(table))
+            table = self._ready_table(Path(path))
+            if Path(path).resolve() != kept.resolve():
+                table.save(kept)
+        else:
+            table = LatencyTable.build(self.net, self.device, path=kept, n_held_out=self.config.get("check", 0))
+        logger.info("latency table: %d blocks on %s, %s", len(table.blocks), self.device.name, described_error(table))
         return table
 
     def objectives(self, names: list[str]) -> list[Objective]:
-        """Objectives by name. Raises SearchError naming those there are."""
+        """Objectives by name; the latency table is made when first needed. Raises SearchError for an unknown name."""
         known: dict[str, Callable[[], Objective]] = {
             "accuracy": self._accuracy,
-            "latency": lambda: Objective("latency", goal="min", measure=self.table.latency, expensive=False),
+            "latency": self._latency,
             "measured_latency": self._measured_latency,
             "macs": lambda: self._cost("macs"),
             "params": lambda: self._cost("params"),
@@ -82,9 +98,24 @@ class Setup:
             raise SearchError(f"unknown objective {unknown[0]!r}: available are {', '.join(known)}")
         return [known[name]() for name in names]
 
+    def _ready_table(self, path: Path) -> LatencyTable:
+        table = LatencyTable.load(path)
+        if table.space.fingerprint != self.net.space.fingerprint:
+            raise SearchError(f"{path} is a latency table of another search space than {self.net.name}'s")
+        there, here = ({k: v for k, v in d.describe().items() if k != "name"} for d in (table.device, self.device))
+        if there != here:
+            raise SearchError(
+                f"{path} is a latency table of another device: it was measured with {_settings(there)}, "
+                f"hardware is set to {_settings(here)}"
+            )
+        return table
+
     def _accuracy(self) -> Objective:
         measure = Validation(self.net, self.task, metric=self.config.get("metric", "top1"))
         return Objective("accuracy", goal="max", measure=measure, scope=measure.scope)
+
+    def _latency(self) -> Objective:
+        return Objective("latency", goal="min", measure=lambda archs: self.table.latency(archs), expensive=False)
 
     def _measured_latency(self) -> Objective:
         def measure(architectures: list[Architecture]) -> NDArray[np.float64]:
@@ -103,5 +134,9 @@ def described_error(table: LatencyTable) -> str:
         return "its error is not known: too few end-to-end measurements"
     return (
         f"mean error {table.error['mape_percent']:.1f} %, rank correlation {table.error['spearman']:.3f} "
-        f"on {table.error['n_architectures']:.0f} end-to-end measurements outside the fit"
+        f"on {table.error['n_architectures']:.0f} sub-networks outside the fit"
     )
+
+
+def _settings(device: dict[str, object]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in device.items())

@@ -92,10 +92,25 @@ def render(
         rows=rows,
         failures=_failures(result),
         n_failed=len(result.failures),
-        device=device,
-        provenance=provenance,
-        search=result.identity,
+        provenance=[
+            (heading, flattened(data))
+            for heading, data in (("device", device), ("provenance", provenance), ("search", result.identity))
+        ],
     )
+
+
+def flattened(data: Any, path: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+    """Nested JSON-like data as lines of (where, value); lists of plain values stay together."""
+    nested: list[tuple[str, Any]]
+    if isinstance(data, Mapping):
+        nested = [(str(key), value) for key, value in data.items()]
+    elif isinstance(data, (list, tuple)) and any(isinstance(value, (Mapping, list, tuple)) for value in data):
+        nested = [(str(number), value) for number, value in enumerate(data, start=1)]
+    elif isinstance(data, (list, tuple)):
+        return [(" ".join(path), ", ".join(map(str, data)) or "–")]
+    else:
+        return [(" ".join(path), "–" if data is None or data == "" else str(data))]
+    return [line for key, value in nested for line in flattened(value, (*path, key))]
 
 
 def headline(result: Result) -> list[tuple[str, str, str]]:

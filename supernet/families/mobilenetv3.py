@@ -161,19 +161,19 @@ def ofa_mobilenetv3(
 
 @register("digits_mobilenetv3")
 def digits_mobilenetv3() -> ElasticMobileNetV3:
-    """A small MobileNetV3 for grey images of ten classes at 8 to 32 pixels; has embedded weights for digits."""
+    """A small MobileNetV3 for grey images of ten classes at 8 to 48 pixels; has embedded weights for digits."""
     return ElasticMobileNetV3(
         [
-            Stage(8, 2, "re"),
-            Stage(16, 2, "re", squeeze_excite=True),
-            Stage(24, 1, "hs", squeeze_excite=True),
-            Stage(32, 2, "hs"),
+            Stage(16, 2, "re"),
+            Stage(24, 2, "re", squeeze_excite=True),
+            Stage(32, 1, "hs", squeeze_excite=True),
+            Stage(48, 2, "hs"),
         ],
-        stem_width=8,
-        head_widths=(64, 64),
+        stem_width=16,
+        head_widths=(96, 128),
         num_classes=10,
         in_chans=1,
-        resolutions=(8, 16, 24, 32),
+        resolutions=(8, 16, 32, 48),
         mean=(0.305,),
         std=(0.376,),
         family="digits_mobilenetv3",

@@ -26,6 +26,7 @@ def digits(**settings: Any) -> ImageClassification:
     images = ImageArray(pixels, labels)
     train, (validation, test) = stratified_split([str(i) for i in range(len(labels))], labels.tolist(), (450, 450))
     defaults: dict[str, Any] = {"image_size": 32, "channels": 1, "crop_pct": 1.0, "mean": (0.305,), "std": (0.376,)}
+    defaults["n_calibration"] = 300
     return ImageClassification(
         name="digits",
         splits={"train": images.subset(train), "validation": images.subset(validation), "test": images.subset(test)},

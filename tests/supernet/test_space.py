@@ -158,9 +158,9 @@ def test_lists_of_one_stand_for_scalars_and_scalars_for_uniform_choices():
 
 def test_wrong_genes_are_named():
     space = staged()
+    genes = np.zeros((2, space.n_genes), dtype=int)
+    genes[1, 2] = 3
     with pytest.raises(ArchitectureError, match=r"row 1, ks\[2\]: index 3 is not in 0\.\.2"):
-        genes = np.zeros((2, space.n_genes), dtype=int)
-        genes[1, 2] = 3
         space.decode(genes)
     with pytest.raises(ArchitectureError, match="genes must have shape"):
         space.canonical(np.zeros((2, 3), dtype=int))

@@ -1,0 +1,55 @@
+"""What to tell a user whose input was refused: one line that names what was wrong and what to do."""
+
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+
+
+def explained(error: BaseException, program: str) -> str:
+    """One line about a mistake; the innermost one, since Hydra wraps the errors of what it instantiates."""
+    where = ""
+    while isinstance(error, HydraException) and isinstance(error.__cause__, Exception):
+        if isinstance(error, MissingConfigException):
+            break
+        where = _setting(error) or where
+        error = error.__cause__
+    return " ".join(_text(error, where, program).split())
+
+
+def _text(error: BaseException, where: str, program: str) -> str:
+    if isinstance(error, MissingConfigException):
+        return _missing_config(error)
+    if isinstance(error, OverrideParseException):
+        return f"cannot read the argument {error.override!r}: {_first_line(error)}"
+    if isinstance(error, OmegaConfBaseException):
+        return _bad_setting(error, program)
+    if isinstance(error, OSError) and error.strerror:
+        return f"cannot use {error.filename}: {error.strerror}" if error.filename else error.strerror
+    text = str(error).strip() or type(error).__name__
+    if isinstance(error, (TypeError, ImportError)) and where:
+        return f"{where}: {text}"
+    return text
+
+
+def _missing_config(error: MissingConfigException) -> str:
+    group, _, option = str(error.missing_cfg_file or "").rpartition("/")
+    if not group:
+        return _first_line(error)
+    return f"unknown {group} {option!r}: available are {', '.join(error.options or ()) or 'none'}"
+
+
+def _bad_setting(error: OmegaConfBaseException, program: str) -> str:
+    name = error.full_key or error.key
+    if isinstance(error, MissingMandatoryValue):
+        return f"a value is missing: give {name}=..." if name else _first_line(error)
+    if isinstance(error, (ConfigAttributeError, ConfigKeyError)):
+        return f"unknown setting {name!r}: {program} --help lists the settings there are"
+    return _first_line(error) + (f" (setting {name!r})" if name else "")
+
+
+def _setting(error: HydraException) -> str:
+    """The part of the configuration that Hydra was building."""
+    return next((line.split(":", 1)[1].strip() for line in str(error).splitlines() if line.startswith("full_key:")), "")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

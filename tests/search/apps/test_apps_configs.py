@@ -1,0 +1,110 @@
+"""Every configuration file composes and builds; users bring their own; training makes what a search takes."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_module
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+import conf
+
+CONF = Path(conf.__file__).parent
+FILES = sorted(str(path.relative_to(CONF).with_suffix("")) for path in CONF.glob("*/*.yaml"))
+SMALL = {"width_mult": 0.5, "resolutions": [32], "num_classes": 10}
+
+
+def substitutes(group, config, tmp_path):
+    """Small values for what is mandatory or large."""
+    if group == "supernet":
+        config.checkpoint = None
+        config.update({key: value for key, value in SMALL.items() if key in config})
+    if group == "task" and OmegaConf.is_missing(config, "root"):
+        from PIL import Image
+
+        config.root = str(tmp_path)
+        for label in ("cat", "dog"):
+            (tmp_path / label).mkdir()
+            for i in range(6):
+                Image.new("RGB", (8, 8), (40 * i, 0, 0)).save(tmp_path / label / f"{i}.png")
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_configuration_composes_and_builds(file, tmp_path):
+    group = file.partition("/")[0]
+    application = {"recipe": "train"}.get(group, "search")
+    with initialize_config_module("conf", version_base="1.3"):
+        config = compose(application, overrides=[file.replace("/", "=")])
+    if group == "experiment":
+        assert config.budget > 0
+        return
+    part = config[group]
+    substitutes(group, part, tmp_path)
+    if file == "task/cifar10":
+        with pytest.raises(InstantiationException, match="no complete CIFAR-10"):  # built as far as there is no data
+            instantiate(part)
+        return
+    assert instantiate(part) is not None
+
+
+@pytest.mark.parametrize("name", [path.stem for path in CONF.glob("*.yaml")])
+def test_every_application_composes(name):
+    with initialize_config_module("conf", version_base="1.3"):
+        assert compose(name) is not None
+
+
+def test_own_configurations_are_found(app, small, tmp_path):
+    ran = app("search", *small, "hardware=mine", "budget=4", "deploy=[0]", f"output={tmp_path}")
+    assert ran.code == 0, ran.err
+    assert (tmp_path / "bundle/mine/0/run.py").exists()
+    assert (tmp_path / "latency_mine.json").exists()
+
+
+TINY_RECIPE = ["recipe.epochs=1", "recipe.warmup_epochs=0", "recipe.n_random=0", "recipe.n_evaluated=0"]
+
+
+def test_a_search_takes_what_a_training_makes(app, own, small, tmp_path):
+    ran = app(
+        "train",
+        "--config-dir",
+        own,
+        "supernet=small",
+        "+task.n_calibration=32",
+        *TINY_RECIPE,
+        "recipe.batch_size=512",
+        f"output={tmp_path / 'train'}",
+    )
+    assert ran.code == 0, ran.err
+    weights = tmp_path / "train/weights.safetensors"
+    assert str(weights) in ran.out
+    assert "largest" in ran.out
+    ran = app(
+        "search", *small, "budget=4", "deploy=none", f"supernet.checkpoint={weights}", f"output={tmp_path / 'run'}"
+    )
+    assert ran.code == 0, ran.err
+
+
+@pytest.mark.parametrize(
+    ("argument", "part"),
+    [
+        ("recipe.epoch=1", "'recipe.epoch'"),
+        ("+recipe.epoch=1", "'epoch'"),
+        ("recipe.epochs=0", "epochs"),
+        ("recipe.device=abacus", "abacus"),
+    ],
+)
+def test_mistakes_in_recipes_are_named(app, tmp_path, argument, part):
+    ran = app("train", argument, f"output={tmp_path}")
+    assert ran.code == 2, ran.err
+    assert part in ran.err
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_a_profile_of_a_ready_table(app, own, table, tmp_path):
+    ran = app("profile", "--config-dir", own, "supernet=small", f"latency_table={table}", f"output={tmp_path}")
+    assert ran.code == 0, ran.err
+    assert "blocks on onnxruntime_cpu" in ran.out
+    assert max(map(len, ran.out.splitlines()[:2])) <= 120
+    assert json.loads((tmp_path / "latency_onnxruntime_cpu.json").read_text())["device"]["threads"] == 1

@@ -1,0 +1,138 @@
+"""What a search leaves, and how it goes on."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from search import Store
+
+
+def rows(path):
+    return pd.read_csv(path)
+
+
+def test_a_search_leaves_the_documented_files(finished):
+    folder, ran = finished
+    names = {path.name for path in folder.iterdir()}
+    files = {"results.csv", "front.csv", "front.png", "report.html", "store.sqlite", "latency_onnxruntime_cpu.json"}
+    assert names - {"store.sqlite-wal", "store.sqlite-shm"} == files | {".hydra", "bundle", "supernet-search.log"}
+    assert (folder / "bundle/onnxruntime_cpu/0/run.py").is_file()
+    assert len(rows(folder / "results.csv")) == 8
+    front = rows(folder / "front.csv")
+    assert front["rank"].tolist() == list(range(len(front)))
+    assert front["latency"].is_monotonic_increasing
+    assert (folder / "front.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert ran.err == ""
+
+
+def test_the_console_shows_the_front_within_80_columns(finished):
+    folder, ran = finished
+    lines = ran.out.splitlines()
+    table = [line for line in lines if line.startswith(("┏", "┃", "│", "└"))]
+    assert len(table) >= 5
+    assert max(map(len, table)) <= 80
+    assert lines[-1] == f"results in {folder}"
+    assert any(line.startswith("8 architectures evaluated") for line in lines)
+    logged = [line for line in lines if "/8 evaluated" in line or line.startswith("deployed rank")]
+    assert len(logged) == len(set(logged)) > 0
+
+
+def test_the_same_command_again_is_quick_and_changes_nothing(app, accidental, finished, tmp_path):
+    folder = tmp_path / "again"
+    shutil.copytree(finished[0], folder)
+    ran = app("search", *accidental, "deploy=none", f"output={folder}")
+    assert ran.code == 0
+    assert not (tmp_path / "validated.txt").exists()  # nothing was measured again
+    assert (folder / "results.csv").read_bytes() == (finished[0] / "results.csv").read_bytes()
+
+
+def test_a_larger_budget_goes_on(app, small, finished, tmp_path):
+    folder = tmp_path / "more"
+    shutil.copytree(finished[0], folder)
+    ran = app("search", *small, "budget=10", "deploy=none", f"output={folder}")
+    assert ran.code == 0
+    assert len(rows(folder / "results.csv")) == 10
+    pd.testing.assert_frame_equal(rows(folder / "results.csv")[:8], rows(finished[0] / "results.csv"))
+
+
+def test_the_bundle_runs_and_is_as_accurate_as_its_metrics_say(finished):
+    from hardware import OnnxModule
+    from supernet.tasks import digits
+
+    bundle = finished[0] / "bundle/onnxruntime_cpu/0"
+    metrics = json.loads((bundle / "metrics.json").read_text())
+    assert digits().evaluate(OnnxModule(bundle), "test")["top1"] == metrics["measured"]["test_top1"]
+    best = rows(finished[0] / "front.csv").iloc[0]
+    assert metrics["measured"]["validation_top1"] == best["accuracy"]
+    assert metrics["predicted"]["latency_ms"] == pytest.approx(best["latency"])
+    assert set(metrics["predicted"]) <= {"latency_ms", "validation_top1"}
+    assert set(metrics["measured"]) == {"validation_top1", "test_top1", "test_loss"}
+    ran = subprocess.run([sys.executable, "run.py"], cwd=bundle, capture_output=True, text=True, check=True)
+    assert json.loads(ran.stdout)["parity"]["ok"] is True
+
+
+def test_devices_of_a_multirun_share_the_measured_accuracies(app, small, table, tmp_path):
+    tables_of = f"latency_table='{table.parent}/latency_${{hardware.name}}.json'"
+    one_batch = ["budget=6", "batch_size=6", "deploy=none", tables_of]
+    ran = app("search", "-m", *small[1:], *one_batch, "hardware=onnxruntime_cpu,torch_cpu", f"output={tmp_path}")
+    assert ran.code == 0, ran.err
+    assert {path.name for path in tmp_path.iterdir()} >= {"hardware=onnxruntime_cpu", "hardware=torch_cpu"}
+    tables = [rows(tmp_path / f"hardware={device}" / "results.csv") for device in ("onnxruntime_cpu", "torch_cpu")]
+    assert tables[0]["architecture"].tolist() == tables[1]["architecture"].tolist()
+    assert tables[0]["accuracy"].tolist() == tables[1]["accuracy"].tolist()
+    assert not list(tmp_path.glob("*/store.sqlite"))
+    with Store(tmp_path / "store.sqlite") as store:
+        assert len(store.measurements("accuracy")) == 6
+        assert len(store.studies()) >= 1
+
+
+def test_failed_measurements_are_recorded_and_reported(app, accidental, tmp_path):
+    settings = ["task.accidents=[[2,raise],[4,no number]]", "budget=6", "deploy=none", f"output={tmp_path / 'run'}"]
+    ran = app("search", *accidental, *settings)
+    assert ran.code == 0, ran.err
+    table = rows(tmp_path / "run/results.csv")
+    assert table["status"].tolist() == ["ok", "ok", "failed", "ok", "failed", "ok"]
+    assert "RuntimeError: out of luck" in table["error"][2]
+    assert "is nan" in table["error"][4]
+    assert table["error"].notna().sum() == 2
+    assert "2 failed" in ran.out
+    assert "id 2: accuracy: RuntimeError: out of luck" in ran.out
+    page = (tmp_path / "run/report.html").read_text()
+    assert "out of luck" in page
+    assert "is nan" in page
+
+
+def test_an_interrupted_search_says_how_to_go_on(app, accidental, finished, tmp_path):
+    folder = tmp_path / "run"
+    command = [*accidental, "budget=4", "deploy=none", f"output={folder}"]
+    ran = app("search", *command, "task.accidents=[[2,SIGINT]]")
+    assert ran.code == 130
+    assert ran.err == "supernet-search: interrupted; run the same command again to go on\n"
+    assert app("search", *command).code == 0
+    results, expected = ((path / "results.csv").read_text().splitlines() for path in (folder, finished[0]))
+    assert results == expected[:5]
+    assert len((tmp_path / "validated.txt").read_text().splitlines()) == 4
+
+
+def test_constraints_hold_and_a_shared_store_lies_where_it_was_asked_for(app, small, finished, tmp_path):
+    bound = rows(finished[0] / "results.csv")["latency"].median()
+    settings = [f"constraints=latency <= {bound} and accuracy >= 10", f"store={tmp_path / 'shared.sqlite'}"]
+    ran = app("search", *small, "budget=5", "deploy=none", *settings, f"output={tmp_path / 'run'}")
+    assert ran.code == 0, ran.err
+    assert (rows(tmp_path / "run/results.csv")["latency"] <= bound).all()
+    assert (tmp_path / "shared.sqlite").exists()
+    assert not (tmp_path / "run/store.sqlite").exists()
+
+
+def test_exact_objectives_need_no_latency_table(app, other_space, tmp_path):
+    settings = [*other_space, "objectives=[accuracy,macs,params]", "tactic=random", "budget=4", "deploy=none"]
+    ran = app("search", *settings, f"output={tmp_path}")
+    assert ran.code == 0, ran.err
+    assert not list(tmp_path.glob("latency_*"))
+    with (tmp_path / "results.csv").open() as file:
+        assert {"macs", "params"} <= set(next(csv.reader(file)))

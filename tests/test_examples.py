@@ -1,0 +1,34 @@
+"""The examples and the README's code do what they say."""
+
+import runpy
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_a_custom_super_network_is_searched_and_deployed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    example = runpy.run_path(str(ROOT / "examples" / "custom_supernetwork.py"))
+    result = example["main"](folder=str(tmp_path), epochs=2, budget=12)
+    assert len(result.frame) == 12
+    assert (tmp_path / "bundle" / "run.py").is_file()
+
+
+def python_blocks():
+    text = (ROOT / "README.md").read_text()
+    return [part.split("```")[0] for part in text.split("```python\n")[1:]]
+
+
+def test_the_python_interface_takes_less_than_25_lines():
+    assert all(len(block.strip().splitlines()) < 25 for block in python_blocks())
+
+
+def test_the_code_of_the_readme_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    program, custom = python_blocks()
+    exec(compile(program.replace("budget=80", "budget=8"), "README.md", "exec"), {})
+    assert (tmp_path / "bundle" / "run.py").is_file()
+    names = {}
+    exec(compile(custom, "README.md", "exec"), names)
+    net = names["TinyNet"]()
+    assert net.costs([net.smallest, net.largest])["params"][1] > net.costs([net.smallest])["params"][0]
