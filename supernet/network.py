@@ -11,14 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from supernet import checkpoint
 from supernet.architecture import Architecture
 from supernet.blockmap import BlockMap
-from supernet.building import build_on_meta
+from supernet.building import build_on_meta, structural_copy
+from supernet.layout import Layout
+from supernet.places import Place, fill, filled, places_of
 from supernet.sharing import default_slice
-from supernet.space import SearchSpace
+from supernet.space import Genes, SearchSpace
 
 _MOST_SKELETONS = 128
 
@@ -40,7 +41,7 @@ class SuperNetwork(nn.Module, ABC):
 
     def __init__(self) -> None:
         super().__init__()
-        self._skeletons: OrderedDict[Architecture, nn.Module] = OrderedDict()
+        self._skeletons: OrderedDict[Architecture, tuple[nn.Module, list[Place]]] = OrderedDict()
         self.shared = self.build(self.largest)
 
     @abstractmethod
@@ -53,6 +54,11 @@ class SuperNetwork(nn.Module, ABC):
     def name(self) -> str:
         """The family's name, as in checkpoints and reports."""
         return type(self).__name__
+
+    @property
+    def title(self) -> str:
+        """The name and the settings that decide the shapes of its weights, for messages."""
+        return self.name
 
     @property
     def smallest(self) -> Architecture:
@@ -86,53 +92,45 @@ class SuperNetwork(nn.Module, ABC):
         """For each block, the labels of the genes that decide its structure and its input; None: found by trial."""
         return None
 
+    def published_layout(self) -> Layout | None:
+        """How the family's authors name the tensors of the checkpoints that they publish; None: there are none."""
+        return None
+
     # --- acting as a sub-network ---
 
     def share(self, architecture: Architecture) -> dict[str, Tensor]:
         """Every parameter and buffer of the sub-network as a view of the shared weights (or computed from them)."""
-        skeleton = self.skeleton(architecture)
-        modules = dict(skeleton.named_modules())
-        tensors = [*skeleton.named_parameters(), *skeleton.named_buffers()]
-        if missing := [name for name, _ in tensors if name not in self._tensors]:
+        _, places = self._cached(architecture)
+        if missing := [place.name for place in places if place.name not in self._tensors]:
             raise ValueError(
                 f"{self.name}: {missing[0]!r} of the sub-network is not part of the largest one; "
                 "build it with the same names, or override `share`"
             )
-        return {name: self.slice_shared(name, modules[name.rpartition(".")[0]], t.shape) for name, t in tensors}
+        return {p.name: self.slice_shared(p.name, p.owner, p.shape) for p in places if not p.is_repeated}
 
     def forward(self, *inputs: Any, architecture: Architecture | None = None, **named_inputs: Any) -> Any:
         """The sub-network's function through the shared weights: `net(x, architecture)`; gradients reach them."""
         if architecture is None:
             *inputs_, architecture = inputs
             inputs = tuple(inputs_)
-        skeleton = self.skeleton(architecture)
-        skeleton.train(self.training)
-        return functional_call(skeleton, self.share(architecture), inputs, named_inputs)
+        skeleton, places = self._cached(architecture)
+        if skeleton.training != self.training:
+            skeleton.train(self.training)
+        with filled(places, self.share(architecture)):
+            return skeleton(*inputs, **named_inputs)
 
     def extract(self, architecture: Architecture) -> nn.Module:
         """The sub-network as a plain module in eval mode, with its own copy of the weights."""
-        model = self._on_meta(self.space.validate(architecture))
-        modules = dict(model.named_modules())
-        parameters = dict(model.named_parameters())
-        for name, tensor in self.share(architecture).items():
-            owner, _, attribute = name.rpartition(".")
-            copy = tensor.detach().clone(memory_format=torch.contiguous_format)
-            if name in parameters:
-                modules[owner]._parameters[attribute] = nn.Parameter(copy)
-            else:
-                modules[owner]._buffers[attribute] = copy
+        architecture = self.space.validate(architecture)
+        shared = self.share(architecture)
+        copies = {name: t.detach().clone(memory_format=torch.contiguous_format) for name, t in shared.items()}
+        model = structural_copy(self.skeleton(architecture))
+        fill(places_of(model), copies)
         return model.eval()
 
     def skeleton(self, architecture: Architecture) -> nn.Module:
         """The sub-network without weights, cached: do not change it."""
-        architecture = self.space.validate(architecture)
-        if architecture in self._skeletons:
-            self._skeletons.move_to_end(architecture)
-        else:
-            self._skeletons[architecture] = self._on_meta(architecture)
-            if len(self._skeletons) > _MOST_SKELETONS:
-                self._skeletons.popitem(last=False)
-        return self._skeletons[architecture]
+        return self._cached(architecture)[0]
 
     # --- costs and blocks ---
 
@@ -141,8 +139,8 @@ class SuperNetwork(nn.Module, ABC):
         """Which blocks an architecture is made of."""
         return BlockMap.of(self)
 
-    def costs(self, architectures: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[np.int64]]:
-        """Exact `macs` (one sample) and `params` of each architecture, each of shape (n_architectures,).
+    def costs(self, architectures: Sequence[Mapping[str, Any]] | Genes) -> dict[str, NDArray[np.int64]]:
+        """Exact `macs` (one sample) and `params` of each architecture (or row of genes), of shape (n_architectures,).
 
         MACs are those of convolutions, linear layers and matrix products; parameters are all learnable tensors.
         """
@@ -151,15 +149,27 @@ class SuperNetwork(nn.Module, ABC):
     # --- checkpoints ---
 
     def load_checkpoint(self, path: str | Path) -> None:
-        """Loads weights that `save_checkpoint` wrote.
+        """Loads weights that `save_checkpoint` wrote, or a checkpoint as the family's authors publish it.
 
-        Raises CheckpointError (a ValueError) for a file that is truncated, of another family, or would run code.
+        Raises CheckpointError (a ValueError) for a file that is truncated or would run code, and for one that does not
+        fit: it lists missing, unexpected and misshapen tensors, and says what the file looks like.
         """
         checkpoint.load(self, Path(path))
 
-    def save_checkpoint(self, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
-        """Writes all shared weights as safetensors, with the family's name, the space and `metadata` in its header."""
-        checkpoint.save(self, Path(path), metadata or {})
+    def save_checkpoint(
+        self, path: str | Path, metadata: Mapping[str, str] | None = None, *, layout: str = checkpoint.OWN
+    ) -> None:
+        """Writes all shared weights.
+
+        Args:
+            path: the file; folders are made.
+            metadata: kept in the header of a file in our own layout.
+            layout: "own": safetensors, with the family's name and the space in the header; or the name of the family's
+                published layout ("ofa"), to write a file that the authors' code loads.
+
+        Raises ValueError for a layout that the family does not have.
+        """
+        checkpoint.save(self, Path(path), metadata or {}, layout)
 
     # --- internals ---
 
@@ -176,6 +186,18 @@ class SuperNetwork(nn.Module, ABC):
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         self.__dict__.pop("_tensor_cache", None)  # moving to a device may replace tensors
         return super()._apply(fn, recurse)
+
+    def _cached(self, architecture: Architecture) -> tuple[nn.Module, list[Place]]:
+        """The skeleton, and where its tensors stand."""
+        architecture = self.space.validate(architecture)
+        if architecture in self._skeletons:
+            self._skeletons.move_to_end(architecture)
+        else:
+            skeleton = self._on_meta(architecture)
+            self._skeletons[architecture] = skeleton, places_of(skeleton)
+            if len(self._skeletons) > _MOST_SKELETONS:
+                self._skeletons.popitem(last=False)
+        return self._skeletons[architecture]
 
     def _on_meta(self, architecture: Architecture) -> nn.Module:
         return build_on_meta(lambda: self.build(architecture))

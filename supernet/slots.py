@@ -49,7 +49,7 @@ class Slots:
 
         Raises KeyError for an unknown state where nothing can be learnt.
         """
-        genes = architectures if isinstance(architectures, np.ndarray) else self.space.encode(architectures)
+        genes = self.space.genes_of(architectures)
         states = self.states(genes)
         columns = [self._look_up(slot, genes, states[:, slot.genes], learn) for slot in self.slots.values()]
         return np.stack(columns, axis=1)

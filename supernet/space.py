@@ -5,7 +5,7 @@ import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Self
 
 import numpy as np
@@ -41,13 +41,14 @@ Activity = Callable[[int], When | None]
 """Says for each position of a choice when it matters; None: always."""
 
 
-def within_depth(depth: str, stages: Sequence[int], base: Sequence[int] | int = 0) -> Activity:
+def within_depth(depth: str, stages: Sequence[int], base: Sequence[int] | int = 0, first: int = 0) -> Activity:
     """The usual rule of staged networks: block `j` of stage `s` exists when `j < base[s] + depth[s]`.
 
     Args:
         depth: the choice that holds one depth per stage.
         stages: the number of blocks that each stage has at most; positions run through the stages in order.
         base: blocks that a stage always has, beside its depth (one number for all stages, or one per stage).
+        first: position of the first stage's depth within the choice.
     """
     places = [(stage, block) for stage, n_blocks in enumerate(stages) for block in range(n_blocks)]
     bases = [base] * len(stages) if isinstance(base, int) else list(base)
@@ -56,7 +57,7 @@ def within_depth(depth: str, stages: Sequence[int], base: Sequence[int] | int = 
         stage, block = places[position]
         if block < bases[stage]:
             return None
-        return When((depth, stage), test=lambda value: block < bases[stage] + value)
+        return When((depth, first + stage), test=lambda value: block < bases[stage] + value)
 
     return activity
 
@@ -71,6 +72,7 @@ class Choice:
         repeat: number of positions (one gene each), or None for a scalar.
         active: per position, when the gene matters (see `When`, `within_depth`); None: always.
         aliases: per position, values that build the same network as another one, as `{value: canonical value}`.
+        allowed: per position, the values that are possible there, a part of `values`; None: all of them.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Choice:
     repeat: int | None = None
     active: Activity | None = None
     aliases: Callable[[int], Mapping[Any, Any]] | None = None
+    allowed: Callable[[int], Sequence[Any]] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", tuple(self.values))
@@ -90,6 +93,10 @@ class Choice:
     def n_genes(self) -> int:
         """Number of positions."""
         return 1 if self.repeat is None else self.repeat
+
+    def values_at(self, position: int) -> tuple[Any, ...]:
+        """The values that are possible at one position."""
+        return tuple(self.allowed(position)) if self.allowed else self.values
 
     def label(self, position: int) -> str:
         """Name of one gene: `"ks[3]"`, or the plain name of a scalar choice."""
@@ -163,13 +170,18 @@ class SearchSpace:
         """Number of distinct sub-networks (exact)."""
         return self._counter.size
 
+    def choice(self, name: str) -> Choice:
+        """The choice of this name."""
+        return next(choice for choice in self.choices if choice.name == name)
+
     def describe(self) -> dict[str, Any]:
         """The space as JSON-compatible data: choices, and for each gene its aliases and activity table."""
         return {
             "choices": [{"name": c.name, "values": list(c.values), "repeat": c.repeat} for c in self.choices],
             "genes": [
                 {"canonical": list(g.canonical), "parents": list(g.parents), "allowed": sorted(map(list, g.allowed))}
-                for g in self._genes
+                | ({} if g.values == c.values else {"values": list(g.values)})
+                for g, c in zip(self._genes, (c for c in self.choices for _ in range(c.n_genes)), strict=True)
             ],
         }
 
@@ -180,21 +192,25 @@ class SearchSpace:
         labels = [(c, i) for c in choices for i in range(c.n_genes)]
         records = dict(zip([c.label(i) for c, i in labels], description["genes"], strict=True))
 
+        def values_at(choice: Choice, position: int) -> tuple[Any, ...]:
+            return tuple(records[choice.label(position)].get("values", choice.values))
+
         def rules(choice: Choice) -> Choice:
             def active(position: int) -> When | None:
                 record = records[choice.label(position)]
                 if not record["parents"]:
                     return None
                 parents = [labels[p] for p in record["parents"]]
-                columns = [parent.values for parent, _ in parents]
+                columns = [values_at(parent, i) for parent, i in parents]
                 allowed = {tuple(v[i] for v, i in zip(columns, row, strict=True)) for row in record["allowed"]}
                 return When(*((c.name, i) for c, i in parents), test=lambda *values: values in allowed)
 
             def aliases(position: int) -> dict[Any, Any]:
+                values = values_at(choice, position)
                 canonical = records[choice.label(position)]["canonical"]
-                return {choice.values[i]: choice.values[j] for i, j in enumerate(canonical) if i != j}
+                return {values[i]: values[j] for i, j in enumerate(canonical) if i != j}
 
-            return Choice(choice.name, choice.values, choice.repeat, active, aliases)
+            return Choice(choice.name, choice.values, choice.repeat, active, aliases, partial(values_at, choice))
 
         return cls(*(rules(choice) for choice in choices), translate=translate)
 
@@ -233,6 +249,10 @@ class SearchSpace:
             return np.frombuffer(joined, dtype=np.uint16).reshape(-1, self.n_genes).astype(np.int64)
         return self.canonical(np.stack([self._encode_one(a) for a in architectures]))
 
+    def genes_of(self, architectures: Sequence[Mapping[str, Any]] | Genes) -> Genes:
+        """Canonical genes of architectures; genes stay as they are."""
+        return architectures if isinstance(architectures, np.ndarray) else self.encode(architectures)
+
     def decode(self, genes: NDArray[np.integer[Any]]) -> list[Architecture]:
         """Canonical architectures of genes of shape (n_architectures, n_genes)."""
         rows = self.canonical(np.asarray(genes)).astype(np.uint16)
@@ -270,7 +290,7 @@ class SearchSpace:
 
         Takes architectures or canonical genes. Returns shape (n_architectures, sum of n_values), in gene order.
         """
-        genes = architectures if isinstance(architectures, np.ndarray) else self.encode(architectures)
+        genes = self.genes_of(architectures)
         starts = np.concatenate([[0], np.cumsum(self.n_values)])
         features = np.zeros((len(genes), int(starts[-1])), dtype=np.float32)
         np.put_along_axis(features, genes + starts[:-1], self.active(genes).astype(np.float32), axis=1)
@@ -329,17 +349,18 @@ class SearchSpace:
     def _gene(self, choice: Choice, position: int) -> _Gene:
         label = choice.label(position)
         aliases = choice.aliases(position) if choice.aliases else {}
-        canonical = tuple(choice.values.index(aliases.get(value, value)) for value in choice.values)
+        values = choice.values_at(position)
+        canonical = tuple(values.index(aliases.get(value, value)) for value in values)
         rule = choice.active(position) if choice.active else None
         if rule is None:
-            return _Gene(label, choice.values, canonical)
+            return _Gene(label, values, canonical)
         parents = tuple(self._position(parent, label) for parent in rule.parents)
-        of_gene = [c for c in self.choices for _ in range(c.n_genes)]
-        combinations = itertools.product(*(enumerate(of_gene[p].values) for p in parents))
+        values_of = [c.values_at(i) for c in self.choices for i in range(c.n_genes)]
+        combinations = itertools.product(*(enumerate(values_of[p]) for p in parents))
         allowed = frozenset(
             tuple(i for i, _ in combination) for combination in combinations if rule.test(*(v for _, v in combination))
         )
-        return _Gene(label, choice.values, canonical, parents, allowed)
+        return _Gene(label, values, canonical, parents, allowed)
 
     def _topological_order(self) -> list[int]:
         order: list[int] = []
@@ -384,7 +405,8 @@ class SearchSpace:
         decoded = {}
         for choice in self.choices:
             start = self._offsets[choice.name]
-            values = tuple(choice.values[i] for i in indices[start : start + choice.n_genes])
+            end = start + choice.n_genes
+            values = tuple(g.values[i] for g, i in zip(self._genes[start:end], indices[start:end], strict=True))
             decoded[choice.name] = values[0] if choice.repeat is None else values
         return decoded
 
@@ -406,10 +428,11 @@ class SearchSpace:
 
     @staticmethod
     def _index(choice: Choice, position: int, value: Any) -> int:
-        for index, allowed in enumerate(choice.values):
+        values = choice.values_at(position)
+        for index, allowed in enumerate(values):
             if allowed == value and isinstance(allowed, bool) == isinstance(value, bool):
                 return index
-        raise ArchitectureError(f"{choice.label(position)}: {value!r} is not one of {choice.values}")
+        raise ArchitectureError(f"{choice.label(position)}: {value!r} is not one of {values}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (type(self), self.describe(), self._translate)

@@ -57,7 +57,7 @@ def strips(space: SearchSpace, genes: Genes) -> list[Strip]:
     for choice, columns in _columns(space):
         if choice.repeat is not None:
             breaks = [a != b for a, b in pairwise(parents[columns])]
-            found.append(_strip(choice, genes[:, columns], active[:, columns], breaks))
+            found.append(_strip(choice, _by_value(choice, genes[:, columns]), active[:, columns], breaks))
     return found
 
 
@@ -88,6 +88,12 @@ def numbers(columns: list[tuple[str, list[str]]]) -> Numbers:
 def _columns(space: SearchSpace) -> list[tuple[Choice, slice]]:
     ends = np.cumsum([choice.n_genes for choice in space.choices]).tolist()
     return [(c, slice(end - c.n_genes, end)) for c, end in zip(space.choices, ends, strict=True)]
+
+
+def _by_value(choice: Choice, genes: Genes) -> Genes:
+    """Genes as indices into all values of their choice, of which a position may allow a part."""
+    indices = [[choice.values.index(value) for value in choice.values_at(i)] for i in range(choice.n_genes)]
+    return np.stack([np.array(row)[column] for row, column in zip(indices, genes.T, strict=True)], axis=1)
 
 
 def _strip(choice: Choice, genes: Genes, active: NDArray[np.bool_], breaks: list[bool]) -> Strip:

@@ -2,7 +2,7 @@
 
 from supernet.tasks.augmentation import Augmentation
 from supernet.tasks.base import Task
-from supernet.tasks.datasets import cifar10, digits, image_folder
+from supernet.tasks.datasets import cifar10, digits, image_folder, imagenet
 from supernet.tasks.images import ImageClassification
 from supernet.tasks.splits import ImageArray, ImageFiles
 
@@ -15,4 +15,5 @@ __all__ = [
     "cifar10",
     "digits",
     "image_folder",
+    "imagenet",
 ]

@@ -1,4 +1,4 @@
-"""Image classification tasks: scikit-learn's digits, any folder of class folders, CIFAR-10."""
+"""Image classification tasks: scikit-learn's digits, any folder of class folders, CIFAR-10, ImageNet."""
 
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,37 @@ def cifar10(
     )
 
 
+def imagenet(root: str | Path, **settings: Any) -> ImageClassification:
+    """ImageNet in torchvision's folder layout: `train/` and `val/`, each with one folder per class.
+
+    Preprocessing is what Once-for-All evaluates with at each resolution r (`build_valid_transform` of its
+    `imagenet_classification/data_providers/imagenet.py`): the shorter side is scaled to ceil(r / 0.875) by Pillow's
+    bilinear filter, the centre is cropped to r x r. Batch norm is recalibrated on 2,000 training images in batches of
+    200, spread evenly over the classes and the same at every call; unlike the authors' they are not augmented.
+
+    The images of `val/` are the validation split and, as ImageNet publishes no other labels, the test split too.
+
+    Args:
+        root: the folder.
+        settings: arguments of ImageClassification, such as `n_workers` and `n_calibration`.
+
+    Raises FileNotFoundError for a missing folder or a class without images, ValueError for splits with other classes.
+    """
+    root = Path(root)
+    for split in ("train", "val"):
+        if not (root / split).is_dir():
+            raise FileNotFoundError(f"no folder {root / split}: ImageNet needs train/ and val/ with a folder per class")
+    (train, class_names), (validation, names) = _scanned(root / "train"), _scanned(root / "val")
+    _check_equal_classes(root, "val", class_names, names)
+    defaults: dict[str, Any] = {"interpolation": "bilinear", "crop_pct": 0.875, "crop_rounding": "ceil"}
+    return ImageClassification(
+        name="imagenet",
+        splits={"train": train, "validation": validation, "test": validation},
+        class_names=class_names,
+        **defaults | settings,
+    )
+
+
 def _scanned(folder: Path) -> tuple[ImageFiles, tuple[str, ...]]:
     """All images of a folder of class folders, ordered by path, and the class names in order."""
     from torchvision.datasets import ImageFolder
@@ -129,11 +160,15 @@ def _split_folders(root: Path, validation: float) -> tuple[dict[str, ImageFiles]
         if folder is None or not (root / folder).is_dir():
             continue
         splits[split], names = _scanned(root / folder)
-        if differing := sorted(set(names) ^ set(class_names)):
-            raise ValueError(
-                f"{root / folder} and {root / 'train'} hold different classes: {', '.join(differing[:_MOST_LISTED])}"
-            )
+        _check_equal_classes(root, folder, class_names, names)
     return splits, class_names
+
+
+def _check_equal_classes(root: Path, folder: str, known: tuple[str, ...], found: tuple[str, ...]) -> None:
+    if differing := sorted(set(found) ^ set(known)):
+        raise ValueError(
+            f"{root / folder} and {root / 'train'} hold different classes: {', '.join(differing[:_MOST_LISTED])}"
+        )
 
 
 def _cut(root: Path, fractions: dict[str, float]) -> tuple[dict[str, ImageFiles], tuple[str, ...]]:

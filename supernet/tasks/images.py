@@ -37,6 +37,7 @@ class ImageClassification:
         channels: 1 (grey) or 3 (RGB): what images are converted to.
         mean, std: per channel, for models that do not say theirs.
         interpolation, crop_pct: of the evaluation transform, as timm defines them.
+        crop_rounding: "floor" (timm's) or "ceil" of the size that images are scaled to before the crop.
         batch_size: samples per evaluation batch.
         n_calibration: training images for batch-norm calibration, in batches of about `calibration_batch_size`.
         n_workers: processes that load images, for data sets that are not kept in memory.
@@ -52,6 +53,7 @@ class ImageClassification:
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     interpolation: str = "bilinear"
     crop_pct: float = 0.875
+    crop_rounding: str = "floor"
     batch_size: int = 250
     n_calibration: int = 2000
     calibration_batch_size: int = 200
@@ -61,6 +63,8 @@ class ImageClassification:
     def __post_init__(self) -> None:
         if self.channels not in (1, 3):
             raise ValueError(f"task {self.name!r}: channels must be 1 (grey) or 3 (RGB), got {self.channels!r}")
+        if self.crop_rounding not in ("floor", "ceil"):
+            raise ValueError(f"task {self.name!r}: crop_rounding must be floor or ceil, got {self.crop_rounding!r}")
         if len(self.mean) != self.channels or len(self.std) != self.channels:
             raise ValueError(f"task {self.name!r}: mean and std need {self.channels} values, one per channel")
         if empty := [split for split, images in self.splits.items() if len(images) == 0]:
@@ -77,6 +81,8 @@ class ImageClassification:
             "transform": [self.image_size, self.channels, self.mean, self.std, self.interpolation, self.crop_pct],
             "calibration": [self.n_calibration, self.calibration_batch_size],
         }
+        if self.crop_rounding != "floor":
+            described["crop_rounding"] = self.crop_rounding
         return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
 
     def n_samples(self, split: str = "validation") -> int:
@@ -102,7 +108,13 @@ class ImageClassification:
             "mean": self.mean,
             "std": self.std,
         }
-        settings = resolve_settings(model, own, interpolation=self.interpolation, crop_pct=self.crop_pct)
+        settings = resolve_settings(
+            model,
+            own,
+            interpolation=self.interpolation,
+            crop_pct=self.crop_pct,
+            crop_rounding=self.crop_rounding,
+        )
         if settings["channels"] != self.channels:
             raise ValueError(
                 f"the model takes images of {settings['channels']} channels, but task {self.name!r} gives "

@@ -78,7 +78,7 @@ def test_declared_genes_of_blocks_are_those_found_by_trial():
     undeclared = copy.deepcopy(mobilenetv3)
     undeclared.__class__ = Undeclared
     architectures = mobilenetv3.space.sample(40, 1)
-    declared, found = mobilenetv3.costs(architectures), undeclared.costs(architectures)
+    declared, found = mobilenetv3.block_map.costs(architectures), undeclared.block_map.costs(architectures)
     np.testing.assert_array_equal(declared["macs"], found["macs"])
     np.testing.assert_array_equal(declared["params"], found["params"])
 

@@ -52,3 +52,22 @@ def test_no_batches_is_an_error_and_no_batch_norm_is_not(mobilenetv3):
     with pytest.raises(ValueError, match="needs at least one batch"):
         recalibrate(mobilenetv3.extract(mobilenetv3.smallest), [])
     recalibrate(nn.Linear(2, 2), [])
+
+
+@pytest.mark.parametrize("offset", [0.0, 3.0, 300.0])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_variances_are_exact_however_far_the_mean_is_from_zero(offset, layout):
+    scale = torch.tensor([1.0, 0.01, 20.0]).reshape(3, 1, 1)
+    batch = torch.randn(8, 3, 40, 40, generator=torch.Generator().manual_seed(3)) * scale + offset
+    layer = nn.BatchNorm2d(3)
+    recalibrate(layer, [batch.contiguous(memory_format=layout)])
+    exact = batch.double()
+    torch.testing.assert_close(layer.running_mean.double(), exact.mean(dim=(0, 2, 3)), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(layer.running_var.double(), exact.var(dim=(0, 2, 3), correction=0), rtol=1e-4, atol=0)
+
+
+def test_a_constant_channel_has_no_variance():
+    layer = nn.BatchNorm2d(2)
+    recalibrate(layer, [torch.full((4, 2, 5, 5), 3.0)])
+    torch.testing.assert_close(layer.running_var, torch.zeros(2), rtol=0, atol=1e-6)
+    assert (layer.running_var >= 0).all()

@@ -1,0 +1,68 @@
+"""Where the tensors of a module stand, and filling these places with other tensors, for good or for one call."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One attribute of a module that holds a parameter or a buffer.
+
+    `name` is that under which the tensor appears first: tied tensors share it, and all but the first are repeated.
+    """
+
+    name: str
+    owner: nn.Module
+    attribute: str
+    is_parameter: bool
+    is_repeated: bool
+    shape: torch.Size
+
+    @property
+    def tensors(self) -> dict[str, Tensor | None]:
+        """The tensors of this kind of the owner, by attribute."""
+        return self.owner._parameters if self.is_parameter else self.owner._buffers  # type: ignore[return-value]
+
+
+def places_of(module: nn.Module) -> list[Place]:
+    """All places of a module that hold tensors, parameters first."""
+    first: dict[int, str] = {}
+    places = []
+    modules = list(module.named_modules())
+    for is_parameter in (True, False):
+        for prefix, owner in modules:
+            for attribute, tensor in (owner._parameters if is_parameter else owner._buffers).items():
+                if tensor is not None:
+                    own = f"{prefix}.{attribute}" if prefix else attribute
+                    name = first.setdefault(id(tensor), own)
+                    places.append(Place(name, owner, attribute, is_parameter, name != own, tensor.shape))
+    return places
+
+
+def fill(places: Sequence[Place], tensors: Mapping[str, Tensor]) -> None:
+    """Puts tensors into their places, by name; parameters become parameters. Places without one stay as they are."""
+    made: dict[str, Tensor] = {}
+    for place in places:
+        if place.name in tensors:
+            tensor = tensors[place.name]
+            if place.is_parameter:
+                tensor = made.setdefault(place.name, nn.Parameter(tensor))
+            place.tensors[place.attribute] = tensor
+
+
+@contextmanager
+def filled(places: Sequence[Place], tensors: Mapping[str, Tensor]) -> Iterator[None]:
+    """Within the context the places hold these tensors, through which gradients flow; then what they held before."""
+    before = [(place.tensors, place.attribute, place.tensors[place.attribute]) for place in places]
+    try:
+        for (held, attribute, _), place in zip(before, places, strict=True):
+            if place.name in tensors:
+                held[attribute] = tensors[place.name]
+        yield
+    finally:
+        for held, attribute, tensor in before:
+            held[attribute] = tensor
