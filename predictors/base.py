@@ -7,6 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
+from predictors.threads import one_thread
+
 Floats = NDArray[np.float64]
 Estimate = tuple[Floats, Floats]
 
@@ -39,7 +41,8 @@ class Predictor(BaseEstimator):
         self.constant_ = self.y_scale_ == 0.0 or not len(self._columns)
         if not self.constant_:
             standardised = (targets - self.y_mean_) / self.y_scale_
-            self._fit(self._scaled(features), standardised.round(TARGET_DIGITS))
+            with one_thread():
+                self._fit(self._scaled(features), standardised.round(TARGET_DIGITS))
         return self
 
     def predict(self, X: ArrayLike) -> Estimate:
@@ -54,7 +57,8 @@ class Predictor(BaseEstimator):
         if self.constant_:
             return np.full(len(features), self.y_mean_), np.full(len(features), self.y_scale_)
         steps = [features[i : i + PREDICTION_ROWS] for i in range(0, len(features), PREDICTION_ROWS)]
-        means, stds = zip(*(self._predict(self._scaled(step)) for step in steps), strict=True)
+        with one_thread():
+            means, stds = zip(*(self._predict(self._scaled(step)) for step in steps), strict=True)
         return self.y_mean_ + self.y_scale_ * np.concatenate(means), self.y_scale_ * np.concatenate(stds)
 
     def _fit(self, X: Floats, z: Floats) -> None:
