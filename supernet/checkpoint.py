@@ -82,8 +82,8 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def _unpickled(path: Path) -> dict[str, Tensor]:
     """Tensors of a file that `torch.save` wrote: a dict of them, or one under "state_dict"."""
     try:
-        with warnings.catch_warnings(action="ignore"):
-            content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"), path.open("rb") as opened:  # by its content, not its name
+            content: Any = torch.load(opened, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(

@@ -25,10 +25,10 @@ def substitutes(group, config, tmp_path):
         from PIL import Image
 
         config.root = str(tmp_path)
-        for label in ("cat", "dog"):
-            (tmp_path / label).mkdir()
+        for folder in ("train/cat", "train/dog", "val/cat", "val/dog"):
+            (tmp_path / folder).mkdir(parents=True)
             for i in range(6):
-                Image.new("RGB", (8, 8), (40 * i, 0, 0)).save(tmp_path / label / f"{i}.png")
+                Image.new("RGB", (8, 8), (40 * i, 0, 0)).save(tmp_path / folder / f"{i}.png")
 
 
 @pytest.mark.parametrize("file", FILES)
