@@ -85,9 +85,8 @@ def _unpickled(path: Path) -> dict[str, Tensor]:
         with warnings.catch_warnings(action="ignore"), path.open("rb") as opened:  # by its content, not its name
             content: Any = torch.load(opened, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
         raise CheckpointError(
-            f"{path} is refused: it holds more than tensors, and unpickling it can run code ({reason}); "
+            f"{path} is refused: it is a pickle of more than tensors, and loading it can run code; "
             "save its state_dict alone"
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
