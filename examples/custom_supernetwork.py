@@ -41,7 +41,7 @@ def main(folder: str = "runs/custom", epochs: int = 15, budget: int = 20) -> sea
     table = hardware.LatencyTable.build(net, device, path=f"{folder}/latency.json")
     validate = Validation(net, task)
     objectives = [
-        search.Objective("accuracy", goal="max", measure=validate, scope=validate.scope),
+        search.Objective("accuracy", goal="max", measure=validate),
         search.Objective("latency", goal="min", measure=table.latency, expensive=False),
     ]
     result = search.run(net.space, objectives, budget=budget, store=f"{folder}/store.sqlite")

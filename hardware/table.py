@@ -1,5 +1,6 @@
 """Latency tables: what every block of a super-network costs on a device, and so what any architecture costs."""
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -90,6 +91,13 @@ class LatencyTable:
     def complete(self) -> bool:
         """Whether every block is measured and the sum corrected."""
         return all(key in self.blocks or key.startswith(REST) for key in self.keys)
+
+    @property
+    def scope(self) -> str:
+        """Digest of everything but the architecture that a latency depends on: device, blocks, correction."""
+        latencies = sorted((key, measurement.median_ms) for key, measurement in self.blocks.items())
+        decisive = [self.device.describe(), latencies, self.slope, self.intercept, self.empty_call_ms]
+        return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
 
     def latency(self, architectures: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
         """Predicted latency in ms of a batch on the device, shape (n_architectures,)."""

@@ -28,7 +28,8 @@ class Objective:
         expensive: False for exact, cheap quantities: they are evaluated inside the search, for thousands of
             architectures per call, and are never stored. A NaN of a cheap objective marks an architecture infeasible.
         scope: what a value depends on beside the architecture (weights, data, device). Studies that share a store
-            share the measurements of objectives with equal name and scope.
+            share the measurements of objectives with equal name and scope. By default the `scope` of `measure`, or of
+            the object whose method it is (a `Validation`, a `LatencyTable`), where there is one.
     """
 
     name: str
@@ -52,6 +53,9 @@ class Objective:
             raise SearchError(f"objective {self.name!r}: measure must be a function, got {self.measure!r}")
         if not isinstance(self.scope, str):
             raise SearchError(f"objective {self.name!r}: scope must be a string, got {self.scope!r}")
+        if not self.scope:
+            measured_by = getattr(self.measure, "__self__", self.measure)
+            object.__setattr__(self, "scope", getattr(measured_by, "scope", ""))
 
     @property
     def sign(self) -> int:

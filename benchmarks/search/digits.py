@@ -33,7 +33,7 @@ def main() -> None:
     table = hardware.LatencyTable.build(net, device, path=options.folder / "latency.json")
     validate = Validation(net, digits())
     objectives = [
-        search.Objective("accuracy", goal="max", measure=validate, scope=validate.scope),
+        search.Objective("accuracy", goal="max", measure=validate),
         search.Objective("latency", goal="min", measure=table.latency, expensive=False),
     ]
     slowest = float(table.latency([net.largest])[0])

@@ -115,7 +115,9 @@ class Setup:
         return Objective("accuracy", goal="max", measure=measure, scope=measure.scope)
 
     def _latency(self) -> Objective:
-        return Objective("latency", goal="min", measure=lambda archs: self.table.latency(archs), expensive=False)
+        made = "table" in vars(self)  # until then a stand-in, so that a mistake elsewhere is found before it is built
+        measure = self.table.latency if made else lambda archs: self.table.latency(archs)
+        return Objective("latency", goal="min", measure=measure, expensive=False)
 
     def _measured_latency(self) -> Objective:
         def measure(architectures: list[Architecture]) -> NDArray[np.float64]:

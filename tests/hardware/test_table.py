@@ -1,5 +1,6 @@
 """Latency tables: additive over blocks, corrected, resumable, self-contained."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -63,6 +64,13 @@ def test_a_saved_table_answers_alike_without_the_super_network(net, table, tmp_p
     assert again.device == DEVICE
     assert again.error == table.error
     assert again.probes == table.probes
+
+
+def test_scope_tells_tables_of_different_latencies_apart(table, tmp_path):
+    table.save(tmp_path / "table.json")
+    assert LatencyTable.load(tmp_path / "table.json").scope == table.scope
+    assert dataclasses.replace(table, slope=2 * table.slope).scope != table.scope
+    assert dataclasses.replace(table, device=Device("there", "torch")).scope != table.scope
 
 
 def test_look_up_is_vectorised(net, table):

@@ -86,3 +86,18 @@ def test_a_cheap_objective_that_raises_is_named(space):
     problem = Problem.of(space, [Objective("lat", measure=broken, expensive=False)])
     with pytest.raises(SearchError, match="'lat' failed: KeyError"):
         problem.cheap_values(space.sample_genes(1, np.random.default_rng(0)))
+
+
+def test_the_scope_is_that_of_what_measures_unless_given():
+    class Table:
+        scope = "of the table"
+
+        def latency(self, architectures):
+            return [1.0] * len(architectures)
+
+        __call__ = latency
+
+    assert Objective("latency", measure=Table().latency).scope == "of the table"
+    assert Objective("latency", measure=Table()).scope == "of the table"
+    assert Objective("latency", measure=Table().latency, scope="mine").scope == "mine"
+    assert Objective("latency", measure=lambda architectures: [1.0]).scope == ""
