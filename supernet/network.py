@@ -193,14 +193,11 @@ class SuperNetwork(nn.Module, ABC):
         if architecture in self._skeletons:
             self._skeletons.move_to_end(architecture)
         else:
-            skeleton = self._on_meta(architecture)
+            skeleton = build_on_meta(lambda: self.build(architecture))
             self._skeletons[architecture] = skeleton, places_of(skeleton)
             if len(self._skeletons) > _MOST_SKELETONS:
                 self._skeletons.popitem(last=False)
         return self._skeletons[architecture]
-
-    def _on_meta(self, architecture: Architecture) -> nn.Module:
-        return build_on_meta(lambda: self.build(architecture))
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)

@@ -112,7 +112,7 @@ class Setup:
 
     def _accuracy(self) -> Objective:
         measure = Validation(self.net, self.task, metric=self.config.get("metric", "top1"))
-        return Objective("accuracy", goal="max", measure=measure, scope=measure.scope)
+        return Objective("accuracy", goal="max", measure=measure)
 
     def _latency(self) -> Objective:
         made = "table" in vars(self)  # until then a stand-in, so that a mistake elsewhere is found before it is built
