@@ -16,12 +16,11 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from hardware.backends import Runner, create
-from hardware.device import Device, DeviceError
+from hardware.device import Device
 from hardware.measuring import Measurement, Protocol, measure_interleaved, prepared
 from hardware.provenance import provenance
 from supernet import Architecture, SearchSpace, SuperNetwork
 from supernet.blockmap import REST, Block
-from supernet.blocks import Call
 from supernet.slots import Slots
 
 _FORMAT = "supernet-search latency table"
@@ -144,7 +143,7 @@ class LatencyTable:
 
         with reporting(progress) as report:
             report("finding blocks", 0, 1)
-            net.block_map.cover()
+            net.inference_map.cover()
             table = cls._begun(net, device, Path(path) if path else None)
             if table.complete:
                 return table
@@ -159,7 +158,9 @@ class LatencyTable:
     def _begun(cls, net: SuperNetwork, device: Device, path: Path | None) -> Self:
         device.require_here()
         versions = create(device.backend).versions()
-        fresh = cls(device, net.block_map.slots, [b.key for b in net.block_map.blocks], {}, [], provenance(versions))
+        fresh = cls(
+            device, net.inference_map.slots, [b.key for b in net.inference_map.blocks], {}, [], provenance(versions)
+        )
         if path is None or not path.exists():
             return fresh
         kept = cls.load(path)
@@ -179,16 +180,16 @@ class LatencyTable:
     def _growing(self, net: SuperNetwork, protocol: Protocol | None, report: Progress) -> Iterator[Self]:
         """The table after each group of blocks, measured in turns with the probes."""
         table = self
-        missing = [b for b in net.block_map.blocks if b.key not in self.blocks and b.slot != REST]
+        missing = [b for b in net.inference_map.blocks if b.key not in self.blocks and b.slot != REST]
         total = len(self.blocks) + len(missing)
         whole = [
             _prepared_whole(net, p.architecture, self.device, report, n) for n, p in enumerate(self.probes, start=1)
         ]
         whole.append(prepared(nn.Identity(), (torch.zeros(1),), self.device))
-        calls = net.block_map.calls(missing, self.device.batch_size)
-        while group := list(islice(calls, _GROUP)):
+        uses = net.inference_map.uses(missing, self.device.batch_size)
+        while group := list(islice(uses, _GROUP)):
             report("measuring blocks", len(table.blocks), total)
-            runners = [prepared(call.module, _positional(block, call), self.device) for block, call in group]
+            runners = [prepared(use.module, use.inputs, self.device) for _, use in group]
             measured = measure_interleaved([*runners, *whole], protocol)
             table = table._extended([block for block, _ in group], measured)
             report("measuring blocks", len(table.blocks), total)
@@ -296,15 +297,7 @@ def _prepared_whole(
     if report:
         report("preparing whole sub-networks", n, 0)
     inputs = net.example_inputs(architecture, device.batch_size)
-    return prepared(net.extract(architecture), inputs, device)
-
-
-def _positional(block: Block, call: Call) -> tuple[Any, ...]:
-    if call.kwargs:
-        raise DeviceError(
-            f"block {block.slot!r} is called with keywords {sorted(call.kwargs)}: cannot profile it alone"
-        )
-    return call.args
+    return prepared(net.inference(net.extract(architecture), architecture), inputs, device)
 
 
 def _chosen_probes(net: SuperNetwork, n_probes: int, n_held_out: int, seed: int) -> list[Probe]:

@@ -1,6 +1,6 @@
 """From architectures to blocks, vectorised: what makes cost counts and latency tables quick for any family."""
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Self
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from supernet.architecture import Architecture
-from supernet.blocks import Call, Memo, capture, count_macs
+from supernet.blocks import Memo, Use, capture, count_macs
 from supernet.slots import ABSENT, Slots
 from supernet.space import Genes
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 REST = "(rest)"
 """Slot of what no block holds: functional products, parameters of the model itself."""
+
+
+Run = Callable[[nn.Module, Architecture], nn.Module]
 
 
 @dataclass(frozen=True)
@@ -39,22 +43,29 @@ class BlockMap:
     combination in some slot is new is built once, on the meta device; all others are table look-ups.
     """
 
-    def __init__(self, net: "SuperNetwork", genes: Mapping[str, Sequence[int]], declared: bool) -> None:
+    def __init__(self, net: "SuperNetwork", run: Run, genes: Mapping[str, Sequence[int]] | None) -> None:
         self._net = net
-        self._declared = declared
-        self.slots = Slots(net.space, genes)
+        self._run = run
+        self._declared = genes is not None
+        self.slots = Slots(net.space, genes or {})
         self.blocks: list[Block] = []
         self._known: dict[str, int] = {}
         self._memo: Memo = {}
 
     @classmethod
-    def of(cls, net: "SuperNetwork") -> Self:
-        """The map of a super-network, empty as yet."""
+    def of(cls, net: "SuperNetwork", run: Run = lambda model, _: model) -> Self:
+        """The map of a super-network, empty as yet.
+
+        Args:
+            net: the super-network.
+            run: gives, for a sub-network and its architecture, the module that is called with the example inputs; by
+                default the sub-network itself.
+        """
         declared = net.block_genes()
         if declared is not None:
             labels = net.space.labels
-            return cls(net, {slot: [labels.index(g) for g in genes] for slot, genes in declared.items()}, True)
-        found = cls(net, {}, False)
+            return cls(net, run, {slot: [labels.index(g) for g in genes] for slot, genes in declared.items()})
+        found = cls(net, run, None)
         for base in _bases(net):
             found._look_around(base)
         return found
@@ -80,18 +91,19 @@ class BlockMap:
             self.ids([architecture])
         return self.blocks
 
-    def calls(self, blocks: Sequence[Block], batch_size: int = 1) -> Iterator[tuple[Block, Call]]:
+    def uses(self, blocks: Sequence[Block], batch_size: int = 1) -> Iterator[tuple[Block, Use]]:
         """Each block (not the rest) with real weights and the inputs that it gets inside its sub-network."""
         wanted = sorted((b for b in blocks if b.slot != REST), key=lambda b: (b.architecture.to_json(), b.slot))
         for architecture, group in groupby(wanted, key=lambda block: block.architecture):
             model = self._net.extract(architecture)
-            calls = capture(model, self._net.blocks_of(model), self._net.example_inputs(architecture, batch_size))
-            yield from ((block, calls[block.slot]) for block in group)
+            inputs = self._net.example_inputs(architecture, batch_size)
+            uses = capture(self._run(model, architecture), self._net.blocks_of(model), inputs)
+            yield from ((block, uses[block.slot]) for block in group)
 
     def _learn(self, architecture: Architecture) -> None:
         """Builds one sub-network and fills in the cell that it shows of every slot."""
         states = self.slots.states(self._net.space.encode([architecture]))[0]
-        records = dissect(self._net, architecture, self._known, self._memo)
+        records = self._dissect(architecture)
         if undeclared := [name for name in records if name not in self.slots.slots]:
             raise _Conflict(undeclared[0], architecture)
         for slot in self.slots.slots.values():
@@ -129,35 +141,35 @@ class BlockMap:
 
     def _keys(self, genes: Genes) -> dict[str, str]:
         architecture = self._net.space.decode(genes[None])[0]
-        blocks = dissect(self._net, architecture, self._known, self._memo)
+        blocks = self._dissect(architecture)
         for block in blocks.values():
             self._index(block, architecture)
         return {name: block.key for name, block in blocks.items()}
+
+    def _dissect(self, architecture: Architecture) -> dict[str, Block]:
+        """The block in every slot of a sub-network; costs are counted only where the block is not known yet."""
+        net, model = self._net, self._net.skeleton(architecture).eval()
+        device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        inputs = tuple(t.to(device) for t in net.example_inputs(architecture, 1))
+        run = self._run(model, architecture)
+        uses = capture(run, net.blocks_of(model), inputs, self._memo if device.type == "meta" else None)
+        blocks = {}
+        for name, use in uses.items():
+            key = use.key
+            costs = (0, 0) if key in self._known else (use.count_macs(), use.n_parameters)
+            blocks[name] = Block(key, *costs, name, architecture)
+        if not self._declared:
+            macs = count_macs(run, inputs) - sum(use.count_macs() for use in uses.values())
+            params = sum(p.numel() for p in model.parameters()) - sum(use.n_parameters for use in uses.values())
+            if macs or params:
+                blocks[REST] = Block(f"{REST} {macs} {params}", macs, params, REST, architecture)
+        return blocks
 
     def _index(self, record: Block, architecture: Architecture) -> int:
         if record.key not in self._known:
             self._known[record.key] = len(self.blocks)
             self.blocks.append(record)
         return self._known[record.key]
-
-
-def dissect(net: "SuperNetwork", architecture: Architecture, known: Container[str], memo: Memo) -> dict[str, Block]:
-    """The block in every slot of a sub-network; costs are counted only for keys that are not in `known`."""
-    model = net.skeleton(architecture).eval()
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    inputs = tuple(t.to(device) for t in net.example_inputs(architecture, 1))
-    calls = capture(model, net.blocks_of(model), inputs, memo if device.type == "meta" else None)
-    blocks = {}
-    for name, call in calls.items():
-        key = call.key
-        costs = (0, 0) if key in known else (call.count_macs(), call.n_parameters)
-        blocks[name] = Block(key, *costs, name, architecture)
-    if net.block_genes() is None:
-        macs = count_macs(model, inputs) - sum(call.count_macs() for call in calls.values())
-        params = sum(p.numel() for p in model.parameters()) - sum(call.n_parameters for call in calls.values())
-        if macs or params:
-            blocks[REST] = Block(f"{REST} {macs} {params}", macs, params, REST, architecture)
-    return blocks
 
 
 class _Conflict(Exception):  # noqa: N818 - never leaves this module

@@ -1,9 +1,9 @@
 """Blocks: the parts that a sub-network runs one after the other, identified by structure and input shape."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -16,22 +16,58 @@ from supernet.building import WithoutValues
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a block: its modules in order, and what the first of them was given."""
+    """What the first module of a block was given once."""
 
-    modules: tuple[nn.Module, ...]
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
 
     @property
+    def tensors(self) -> list[Tensor]:
+        """All tensors among the arguments, in order."""
+        return _tensors((self.args, self.kwargs))
+
+    def given(self, tensors: Iterator[Tensor]) -> "Call":
+        """The same call with other tensors, taken in order."""
+        args, kwargs = _replaced((self.args, self.kwargs), tensors)
+        return Call(args, kwargs)
+
+
+@dataclass(frozen=True)
+class Use:
+    """A block at work within one inference: its modules, which run in this order, and all calls of the first of them.
+
+    A decoder layer of a translation, for example, is called at every step, with more keys and values each time.
+    """
+
+    modules: tuple[nn.Module, ...]
+    calls: list[Call] = field(default_factory=list)
+
+    @property
     def module(self) -> nn.Module:
-        """The block as one module."""
+        """The block as one module that does the work of all calls when it is given `inputs`."""
+        plain = len(self.calls) == 1 and not self.calls[0].kwargs and len(self.inputs) == len(self.calls[0].args)
+        if not plain:
+            return _Replay(self)
         return self.modules[0] if len(self.modules) == 1 else nn.Sequential(*self.modules)
 
-    @cached_property
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """Distinct tensors that `module` takes."""
+        return tuple({id(tensor): tensor for call in self.calls for tensor in call.tensors}.values())
+
+    @property
     def key(self) -> str:
-        """Digest of the structure of the modules and of the shapes and types of the inputs."""
-        described = [_structure(module) for module in self.modules]
-        return hashlib.sha256(repr((described, _shapes(self.args), _shapes(self.kwargs))).encode()).hexdigest()[:20]
+        """Digest of the structure of the modules and of the shapes and types of the inputs of all calls."""
+        return self.key_of(self.calls)
+
+    def key_of(self, calls: Sequence[Call]) -> str:
+        """What `key` would be with these calls."""
+        shapes = [(_shapes(call.args), _shapes(call.kwargs)) for call in calls]
+        return hashlib.sha256(repr((self._structure, shapes)).encode()).hexdigest()[:20]
+
+    @cached_property
+    def _structure(self) -> str:
+        return repr([_structure(module) for module in self.modules])
 
     @property
     def n_parameters(self) -> int:
@@ -39,45 +75,67 @@ class Call:
         return sum(p.numel() for p in {id(p): p for m in self.modules for p in m.parameters()}.values())
 
     def count_macs(self) -> int:
-        """Multiply-accumulates of this call (of all its samples): convolutions, linear layers, matrix products."""
-        return count_macs(self.module, self.args, self.kwargs)
+        """Multiply-accumulates (of all samples): convolutions, linear layers, matrix products."""
+        return count_macs(self.module, self.inputs)
+
+
+class _Replay(nn.Module):
+    """Makes the calls of a block again with the tensors that it is given; returns the tensors of all results."""
+
+    def __init__(self, use: Use) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(use.modules)
+        self._calls = use.calls
+        positions = {id(tensor): i for i, tensor in enumerate(use.inputs)}
+        self._sources = [[positions[id(tensor)] for tensor in call.tensors] for call in use.calls]
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        outputs: list[Tensor] = []
+        for recorded, sources in zip(self._calls, self._sources, strict=True):
+            call = recorded.given(inputs[i] for i in sources)
+            result = self.parts[0](*call.args, **call.kwargs)
+            for part in list(self.parts)[1:]:
+                result = part(result)
+            outputs += _tensors(result)
+        return tuple(outputs)
 
 
 Memo = dict[str, Any]
-"""Outputs of blocks by key: on the meta device, where an output is only a shape, a block need not run twice."""
+"""Outputs of calls by key: on the meta device, where an output is only a shape, a block need not run twice."""
 
 
 def capture(
     model: nn.Module, blocks: Mapping[str, Sequence[nn.Module]], inputs: Sequence[Any], memo: Memo | None = None
-) -> dict[str, Call]:
-    """Runs `model(*inputs)` once and records with what each block was called; blocks that are not called are absent.
+) -> dict[str, Use]:
+    """Runs `model(*inputs)` once and records the calls of each block; blocks that are not called are absent.
 
-    With a `memo` (meta device only), blocks of one module whose key is in it do not run, and new ones are added.
+    With a `memo` (meta device only), blocks of one module do not run for calls whose key is in it; new ones are added.
     """
-    calls: dict[str, Call] = {}
+    uses = {name: Use(tuple(modules)) for name, modules in blocks.items()}
     with ExitStack() as stack, WithoutValues(), torch.no_grad():
-        for name, modules in blocks.items():
-            _watch(stack, calls, name, tuple(modules), memo)
+        for use in uses.values():
+            _watch(stack, use, memo)
         model(*inputs)
-    return {name: calls[name] for name in blocks if name in calls}
+    return {name: use for name, use in uses.items() if use.calls}
 
 
-def _watch(
-    stack: ExitStack, calls: dict[str, Call], name: str, modules: tuple[nn.Module, ...], memo: Memo | None
-) -> None:
-    """Until `stack` closes, the first module's `forward` records its call (and may answer from the memo)."""
-    run = modules[0].forward
+def _watch(stack: ExitStack, use: Use, memo: Memo | None) -> None:
+    """Until `stack` closes, the first module's `forward` records its calls (and may answer from the memo)."""
+    first = use.modules[0]
+    run = first.forward
 
     def recording(*args: Any, **kwargs: Any) -> Any:
-        call = calls.setdefault(name, Call(modules, args, kwargs))
-        if memo is None or len(modules) > 1:
+        call = Call(args, kwargs)
+        use.calls.append(call)
+        if memo is None or len(use.modules) > 1:
             return run(*args, **kwargs)
-        if call.key not in memo:
-            memo[call.key] = run(*args, **kwargs)
-        return memo[call.key]
+        key = use.key_of([call])
+        if key not in memo:
+            memo[key] = run(*args, **kwargs)
+        return memo[key]
 
-    modules[0].forward = recording
-    stack.callback(modules[0].__dict__.pop, "forward")
+    first.forward = recording
+    stack.callback(first.__dict__.pop, "forward", None)
 
 
 def count_macs(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any] | None = None) -> int:
@@ -114,3 +172,23 @@ def _shapes(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_shapes(v) for v in value]
     return value if _is_plain(value) else type(value).__qualname__
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    """All tensors in nested mappings, tuples and lists."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    return [tensor for part in value for tensor in _tensors(part)] if isinstance(value, (list, tuple)) else []
+
+
+def _replaced(value: Any, tensors: Iterator[Tensor]) -> Any:
+    """The same nested value with other tensors, taken in the order of `_tensors`."""
+    if isinstance(value, Tensor):
+        return next(tensors)
+    if isinstance(value, Mapping):
+        return {key: _replaced(part, tensors) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_replaced(part, tensors) for part in value)
+    return value

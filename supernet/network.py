@@ -74,6 +74,14 @@ class SuperNetwork(nn.Module, ABC):
         """Inputs that a sub-network takes, for tracing, profiling and export."""
         return (torch.randn(batch_size, *self.input_shape, generator=torch.Generator().manual_seed(0)),)
 
+    def inference(self, model: nn.Module, architecture: Architecture) -> nn.Module:
+        """What a user waits for, as a module that takes `example_inputs`: its latency is the sub-network's.
+
+        By default one pass of the model; a family whose inference is more than that (translation: encoding, then many
+        steps of decoding) gives a module that runs `model` as often as it takes.
+        """
+        return model
+
     def slice_shared(self, name: str, owner: nn.Module, shape: torch.Size) -> Tensor:
         """The part of shared tensor `name` that a sub-network with a tensor of this `shape` uses.
 
@@ -139,6 +147,12 @@ class SuperNetwork(nn.Module, ABC):
         """Which blocks an architecture is made of."""
         return BlockMap.of(self)
 
+    @cached_property
+    def inference_map(self) -> BlockMap:
+        """Which blocks work, and how often, within one `inference`."""
+        single = type(self).inference is SuperNetwork.inference
+        return self.block_map if single else BlockMap.of(self, self.inference)
+
     def costs(self, architectures: Sequence[Mapping[str, Any]] | Genes) -> dict[str, NDArray[np.int64]]:
         """Exact `macs` (one sample) and `params` of each architecture (or row of genes), of shape (n_architectures,).
 
@@ -203,7 +217,8 @@ class SuperNetwork(nn.Module, ABC):
         state = dict(self.__dict__)
         state["_skeletons"] = OrderedDict()
         state.pop("_tensor_cache", None)
-        state.pop("block_map", None)
+        for derived in ("block_map", "inference_map"):
+            state.pop(derived, None)
         return state
 
 

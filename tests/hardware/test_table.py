@@ -5,11 +5,14 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import spearmanr
+from torch import nn
 
 import hardware.table
 import supernet
 from hardware import Device, LatencyTable, Protocol, TableError, measure_end_to_end
+from supernet import Choice, SearchSpace, SuperNetwork
 from supernet.families.mobilenetv3 import ElasticMobileNetV3, Stage
 
 QUICK = Protocol(rounds=3, most_rounds=4, sample_ms=0.2)
@@ -172,3 +175,56 @@ def test_the_default_table_agrees_with_unseen_architectures():
     assert table.error["n_architectures"] == 40
     assert table.error["mape_percent"] <= 8
     assert table.error["spearman"] >= 0.95
+
+
+class Gated(nn.Module):
+    """A layer that is called with a keyword."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(8, inner), nn.ReLU(), nn.Linear(inner, 8))
+
+    def forward(self, x, *, gate):
+        return x + gate * self.layers(x)
+
+
+class Recurrent(SuperNetwork):
+    """One inference runs the model three times on growing inputs."""
+
+    space = SearchSpace(Choice("inner", (8, 64, 256), repeat=2))
+    input_shape = (4, 8)
+
+    class Model(nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.layers = nn.ModuleList(Gated(i) for i in inner)
+
+        def forward(self, x):
+            for layer in self.layers:
+                x = layer(x, gate=torch.sigmoid(x))
+            return x
+
+    class Thrice(nn.Module):
+        def __init__(self, model):
+            super().__init__()
+            self.model = model
+
+        def forward(self, x):
+            for _ in range(3):
+                x = torch.cat([x, self.model(x)], dim=1)
+            return x
+
+    def build(self, architecture):
+        return self.Model(architecture["inner"])
+
+    def inference(self, model, architecture):
+        return self.Thrice(model)
+
+
+@pytest.mark.parametrize("backend", ["torch", "onnxruntime"])
+def test_blocks_with_keywords_and_several_calls_are_profiled(backend):
+    net = Recurrent().eval()
+    table = LatencyTable.build(net, Device("here", backend), n_probes=4, protocol=QUICK, progress=False)
+    assert table.complete
+    assert len(table.blocks) == 3
+    assert (table.latency(net.space.decode(net.space.enumerate())) > 0).all()
