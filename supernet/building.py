@@ -1,8 +1,7 @@
 """Building and tracing modules without values: on the meta device, leaving out whatever only computes values."""
 
-import copy
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +16,6 @@ _ELEMENTWISE = {
     getattr(functional, name)
     for name in ("batch_norm", "relu", "relu6", "hardswish", "hardsigmoid", "silu", "gelu", "sigmoid", "dropout")
 }
-
-
-_Module = TypeVar("_Module", bound=nn.Module)
-_IMMUTABLE = (type(None), bool, int, float, str, bytes, torch.Size, torch.dtype, torch.device)
 
 
 _FACTORIES = {
@@ -63,35 +58,3 @@ def build_on_meta(build: Callable[[], nn.Module]) -> nn.Module:
             return build()
     except (NotImplementedError, RuntimeError):
         return build()
-
-
-def structural_copy(module: _Module, memo: dict[int, Any] | None = None) -> _Module:
-    """A module with its own structure and the same tensors: `copy.deepcopy` without the cost of a general one.
-
-    Args:
-        module: what to copy; tensors are those of the original until they are replaced.
-        memo: copies by the identity of the original, so that what is shared stays shared.
-    """
-    memo = {} if memo is None else memo
-    if id(module) in memo:
-        known: _Module = memo[id(module)]
-        return known
-    if getattr(module, "__deepcopy__", None) is not None:
-        return copy.deepcopy(module, memo)
-    duplicate = module.__class__.__new__(module.__class__)
-    memo[id(module)] = duplicate
-    attributes = duplicate.__dict__
-    for name, value in module.__dict__.items():
-        if name == "_modules":
-            children = ((key, None if child is None else structural_copy(child, memo)) for key, child in value.items())
-            attributes[name] = type(value)(children)
-        elif isinstance(value, _IMMUTABLE):
-            attributes[name] = value
-        elif name in ("_parameters", "_buffers"):
-            attributes[name] = value.copy()
-            memo |= {id(tensor): tensor for tensor in value.values()}
-        elif isinstance(value, (dict, set)) and not value:
-            attributes[name] = value.copy()
-        else:
-            attributes[name] = copy.deepcopy(value, memo)
-    return duplicate

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from supernet import checkpoint
 from supernet.architecture import Architecture
 from supernet.blockmap import BlockMap
-from supernet.building import build_on_meta, structural_copy
+from supernet.building import build_on_meta
 from supernet.layout import Layout
 from supernet.places import Place, fill, filled, places_of
 from supernet.sharing import default_slice
@@ -132,8 +132,9 @@ class SuperNetwork(nn.Module, ABC):
         architecture = self.space.validate(architecture)
         shared = self.share(architecture)
         copies = {name: t.detach().clone(memory_format=torch.contiguous_format) for name, t in shared.items()}
-        model = structural_copy(self.skeleton(architecture))
-        fill(places_of(model), copies)
+        model, places = self._cached(architecture)
+        del self._skeletons[architecture]  # it is the caller's from now on
+        fill(places, copies)
         return model.eval()
 
     def skeleton(self, architecture: Architecture) -> nn.Module:

@@ -41,6 +41,19 @@ def test_an_extracted_model_owns_its_weights(net):
     assert not any(tensor.is_meta for tensor in model.state_dict().values())
 
 
+def test_extractions_share_no_module_with_each_other_or_the_super_network(net):
+    architecture = net.space.sample(1, 3)[0]
+    skeleton = net.skeleton(architecture)
+    first, second = net.extract(architecture), net.extract(architecture)
+    first.train()
+    assert not second.training
+    assert not set(map(id, first.modules())) & set(map(id, second.modules()))
+    assert net.skeleton(architecture) is not first
+    assert skeleton is not second
+    (inputs,) = net.example_inputs(architecture)
+    torch.testing.assert_close(net(inputs, architecture), second(inputs), rtol=0, atol=1e-5)
+
+
 def test_gradients_reach_the_shared_weights_and_nothing_outside_the_slice(net):
     net.train()
     (inputs,) = net.example_inputs(net.smallest, batch_size=4)

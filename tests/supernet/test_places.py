@@ -1,10 +1,10 @@
-"""Copies of structure and filled places, on a module with tied weights, buffers and plain attributes."""
+"""Filled places, on a module with tied weights, buffers and plain attributes."""
 
 import pytest
 import torch
 from torch import nn
 
-from supernet.building import build_on_meta, structural_copy
+from supernet.building import build_on_meta
 from supernet.places import fill, filled, places_of
 
 
@@ -21,23 +21,6 @@ class Tied(nn.Module):
 
     def forward(self, x):
         return self.again(self.second(self.first(x)))
-
-
-def test_a_structural_copy_is_independent_but_for_its_tensors():
-    module = Tied().eval()
-    copy = structural_copy(module)
-    x = torch.randn(3, 4)
-    torch.testing.assert_close(copy(x), module(x), rtol=0, atol=0)
-    assert copy.second.weight is copy.first.weight
-    assert copy.again is copy.norm
-    assert copy.norm is not module.norm
-    copy.settings["sizes"].append(3)
-    copy.first.weight = nn.Parameter(torch.zeros(4, 4))
-    copy.train()
-    assert module.settings == {"sizes": [1, 2]}
-    assert module.first.weight.count_nonzero() > 0
-    assert not module.training
-    assert not module.norm.training
 
 
 def test_tied_places_share_a_name_and_are_filled_together():
