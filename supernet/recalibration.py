@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from supernet.inputs import Inputs, call, moved
+
 _FAR_FROM_ZERO = 16.0
 """Squared mean over variance beyond which a variance from sums of squares is not exact enough in single precision."""
 
@@ -67,7 +69,7 @@ def batch_statistics(batch: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def recalibrate(model: nn.Module, batches: Iterable[Tensor | tuple[Tensor, ...]]) -> nn.Module:
+def recalibrate(model: nn.Module, batches: Iterable[Inputs]) -> nn.Module:
     """Re-estimates the batch-norm statistics of `model` from `batches`, in place; returns it in eval mode.
 
     As Once-for-All does: in one pass each layer normalises with the current batch's mean and biased variance; its new
@@ -75,7 +77,7 @@ def recalibrate(model: nn.Module, batches: Iterable[Tensor | tuple[Tensor, ...]]
 
     Args:
         model: any module; only its batch-norm layers change.
-        batches: inputs of the model (a tensor, or a tuple of positional arguments), each of several samples.
+        batches: inputs of the model (one tensor, a tuple of arguments, or named ones), each of several samples.
 
     Raises ValueError for a model with batch norm and no batches.
     """
@@ -93,8 +95,7 @@ def recalibrate(model: nn.Module, batches: Iterable[Tensor | tuple[Tensor, ...]]
         device = statistics[0].totals.device
         n_batches = 0
         for batch in batches:
-            inputs = batch if isinstance(batch, tuple) else (batch,)
-            model(*(tensor.to(device) for tensor in inputs))
+            call(model, moved(batch, device))
             n_batches += 1
     finally:
         for handle in handles:

@@ -37,13 +37,13 @@ class Validation:
     Args:
         net: the super-network; its weights count as they are when a measurement is made.
         task: where the data comes from.
-        metric: a name among those that `task.evaluate` gives.
+        metric: a name among those that `task.evaluate` gives; None: the task's own.
         split: the split that is measured on.
     """
 
     net: SuperNetwork
     task: Task
-    metric: str = "top1"
+    metric: str | None = None
     split: str = "validation"
 
     def __call__(self, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
@@ -60,11 +60,15 @@ class Validation:
         for name, tensor in self.net.state_dict().items():
             collected.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
             collected.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-        collected.update(repr((self.task.fingerprint, self.split, self.metric)).encode())
+        collected.update(repr((self.task.fingerprint, self.split, self._metric)).encode())
         return collected.hexdigest()[:16]
 
     def _value(self, architecture: Architecture) -> float:
         _, metrics = validated(self.net, architecture, self.task, self.split)
-        if self.metric not in metrics:
-            raise ValueError(f"task {self.task.name!r} gives no metric {self.metric!r}: it has {', '.join(metrics)}")
-        return metrics[self.metric]
+        if self._metric not in metrics:
+            raise ValueError(f"task {self.task.name!r} gives no metric {self._metric!r}: it has {', '.join(metrics)}")
+        return metrics[self._metric]
+
+    @property
+    def _metric(self) -> str:
+        return self.metric or self.task.metric

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import __version__ as pillow_version
 from safetensors.torch import save
 from torch import nn
 
@@ -95,9 +94,10 @@ def _plain_model(net: SuperNetwork, chosen: Architecture, task: Task | None, mod
 
 
 def _write_task(partial: Path, task: Task, model: nn.Module) -> list[str]:
-    settings = task.transform_settings(model) | {"pillow": int(pillow_version.partition(".")[0])}
-    write_json(partial / "preprocessing.json", settings)
-    write_json(partial / "labels.json", list(task.class_names))
+    deployment = task.deployment(model)
+    write_json(partial / "preprocessing.json", deployment.settings)
+    for name, content in deployment.files.items():
+        (partial / name).write_bytes(content)
     return save_images(task, partial)
 
 

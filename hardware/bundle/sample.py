@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from hardware.bundle.formats import Format
 from hardware.bundle.templates import parity
 from supernet import Architecture, SuperNetwork
+from supernet.inputs import Inputs, call
 from supernet.tasks import Task
 
 TOLERANCE = 1e-4
@@ -57,12 +58,12 @@ class Sample:
 
 def take_sample(net: SuperNetwork, architecture: Architecture, model: nn.Module, task: Task | None) -> Sample:
     """The task's first validation samples, or the family's example inputs, and what `model` makes of them."""
-    tensors = net.example_inputs(architecture, _N_SAMPLES)
+    inputs: Inputs = net.example_inputs(architecture, _N_SAMPLES)
     if task is not None:
-        transform = task.input_transform(model)
-        tensors = (torch.stack([transform(raw) for raw, _ in task.samples("validation", _N_SAMPLES)]),)
+        inputs = task.prepare(model, [raw for raw, _ in task.samples("validation", _N_SAMPLES)])
     with torch.no_grad():
-        output = first_output(model(*tensors))
+        output = first_output(call(model, inputs))
+    tensors = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     names = ["input", *(f"input_{i}" for i in range(1, len(tensors)))]
     return Sample({name: t.numpy() for name, t in zip(names, tensors, strict=True)}, output.numpy())
 
@@ -77,10 +78,11 @@ def first_output(outputs: Any) -> Tensor:
 
 def save_images(task: Task, folder: Path) -> list[str]:
     """Writes the sample's images as PNG, named by number and class; returns the files' names within `folder`."""
+    class_names = getattr(task, "class_names", ())
     names = []
     for i, (raw, label) in enumerate(task.samples("validation", _N_SAMPLES)):
         if isinstance(raw, Image.Image):
-            names.append(f"samples/{i}-{re.sub(r'[^A-Za-z0-9_.-]+', '_', task.class_names[label])[:40]}.png")
+            names.append(f"samples/{i}-{re.sub(r'[^A-Za-z0-9_.-]+', '_', class_names[label])[:40]}.png")
             (folder / "samples").mkdir(exist_ok=True)
             raw.save(folder / names[-1])
     return names

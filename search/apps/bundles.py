@@ -19,7 +19,7 @@ def package_versions() -> dict[str, str]:
 
 def deploy_row(setup: Setup, row: "pd.Series[Any]", folder: Path) -> Path:
     """Writes the bundle of a row of `Result.frame`: predictions and validation are those of the search."""
-    validation = f"validation_{setup.config.get('metric', 'top1')}"
+    validation = f"validation_{setup.config.get('metric') or setup.task.metric}"
     metrics = {"predicted_accuracy": validation, "predicted_measured_latency": "latency_ms", "latency": "latency_ms"}
     predicted = {metrics[name]: float(row[name]) for name in metrics if name in row and pd.notna(row[name])}
     measured = {validation: float(row["accuracy"])} if "accuracy" in row else {}

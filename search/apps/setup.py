@@ -111,7 +111,7 @@ class Setup:
         return table
 
     def _accuracy(self) -> Objective:
-        measure = Validation(self.net, self.task, metric=self.config.get("metric", "top1"))
+        measure = Validation(self.net, self.task, metric=self.config.get("metric"))
         return Objective("accuracy", goal="max", measure=measure)
 
     def _latency(self) -> Objective:

@@ -1,18 +1,38 @@
 """What search, training and deployment ask of a task."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from supernet.inputs import Inputs
 from supernet.tasks.augmentation import Augmentation
+
+Batch = tuple[Inputs, Tensor]
+"""Inputs and targets."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What a deployment bundle needs of a task, beside the model.
+
+    Attributes:
+        kind: which program of the bundle prepares inputs and renders outputs: "image_classification", ...
+        settings: of that program, as JSON-compatible data.
+        files: further files by name.
+    """
+
+    kind: str
+    settings: Mapping[str, Any]
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @runtime_checkable
 class Task(Protocol):
-    """Data in named splits, and how well a model does on them.
+    """Data in named splits, what to learn from it, and how well a model does on it.
 
     A search measures on "validation" only; "test" is for the final report, "train" for calibration and training.
     Models may differ in what they take (their input resolution): every method that gives inputs is told the model.
@@ -24,25 +44,36 @@ class Task(Protocol):
         ...
 
     @property
-    def fingerprint(self) -> str:
-        """Digest of data, splits and settings: equal fingerprints measure the same thing."""
+    def metric(self) -> str:
+        """Name of the metric that a search maximises unless told otherwise."""
         ...
 
     @property
-    def class_names(self) -> Sequence[str]:
-        """What the outputs stand for, by index."""
+    def fingerprint(self) -> str:
+        """Digest of data, splits and settings: equal fingerprints measure the same thing."""
         ...
 
     def n_samples(self, split: str = "validation") -> int:
         """Number of samples of a split. Raises ValueError for an unknown split, naming those there are."""
         ...
 
+    # --- measuring ---
+
     def evaluate(self, model: nn.Module, split: str = "validation") -> dict[str, float]:
-        """Metrics of the model on a split, by name; accuracies such as `top1` in percent (0-100)."""
+        """Metrics of the model on a split, by name; shares such as `top1` in percent (0-100)."""
         ...
 
-    def calibration_batches(self, model: nn.Module) -> Iterable[Tensor]:
-        """Inputs for `supernet.recalibrate`: training data without augmentation, the same ones at every call."""
+    def calibration_batches(self, model: nn.Module) -> Iterable[Inputs]:
+        """Inputs for `supernet.recalibrate`: training data without augmentation, the same ones at every call.
+
+        None at all for a task whose models have no batch norm.
+        """
+        ...
+
+    # --- training ---
+
+    def n_batches(self, batch_size: int) -> int:
+        """Number of batches that `train_batches` gives."""
         ...
 
     def train_batches(
@@ -53,26 +84,36 @@ class Task(Protocol):
         rng: np.random.Generator,
         augmentation: Augmentation | None = None,
         device: torch.device | str = "cpu",
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    ) -> Iterator[Batch]:
         """One epoch in random order: inputs as `model` takes them, and targets; all draws come from `rng`.
 
-        An incomplete last batch is left out, unless it is the only one.
-        Raises ValueError for a task without training data.
+        `batch_size` counts what the task counts: samples, or the tokens of a translation.
+        Raises ValueError for a task without training data, or one that knows no augmentation.
         """
         ...
 
-    def inputs_for(self, model: nn.Module, inputs: Tensor) -> Tensor:
+    def adapt(self, model: nn.Module, inputs: Inputs) -> Inputs:
         """Inputs of `train_batches` as another model takes them (images at its resolution)."""
         ...
 
-    def input_transform(self, model: nn.Module) -> Callable[[Any], Tensor]:
-        """The function that turns one raw sample into what `evaluate` feeds the model (without the batch dimension)."""
+    def loss(self, outputs: Any, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
+        """Mean loss of a model's outputs in training. Raises ValueError for outputs that do not fit the task."""
         ...
 
-    def transform_settings(self, model: nn.Module) -> dict[str, Any]:
-        """What `input_transform` does, as JSON-compatible data for deployment bundles."""
+    def distillation_loss(self, outputs: Any, teacher: Any, targets: Tensor) -> Tensor:
+        """Mean loss against the outputs of a teacher, through which no gradient flows."""
         ...
 
-    def samples(self, split: str = "test", n: int = 1) -> list[tuple[Any, int]]:
+    # --- deployment ---
+
+    def samples(self, split: str = "test", n: int = 1) -> list[tuple[Any, Any]]:
         """The first `n` raw samples of a split with their targets."""
+        ...
+
+    def prepare(self, model: nn.Module, samples: Sequence[Any]) -> Inputs:
+        """Raw samples as one batch, as `evaluate` feeds it to the model."""
+        ...
+
+    def deployment(self, model: nn.Module) -> Deployment:
+        """How a bundle does what `prepare` does, and makes sense of the outputs."""
         ...

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -10,12 +10,16 @@ from typing import Any, cast
 import numpy as np
 import torch
 from PIL import Image
+from PIL import __version__ as pillow_version
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Subset
 
+from supernet.inputs import Inputs
+from supernet.tasks import losses
 from supernet.tasks.augmentation import Augmentation
-from supernet.tasks.loading import ImageLoader
+from supernet.tasks.base import Deployment
+from supernet.tasks.loading import ImageLoader, fast_layout
 from supernet.tasks.splits import ImageSet, digest
 from supernet.tasks.transforms import InputTransform, resolve_settings
 
@@ -72,6 +76,11 @@ class ImageClassification:
 
     # --- what it is ---
 
+    @property
+    def metric(self) -> str:
+        """Top-1 accuracy."""
+        return "top1"
+
     @cached_property
     def fingerprint(self) -> str:
         """Digest of data, splits, classes and every setting that changes a measured value."""
@@ -126,12 +135,24 @@ class ImageClassification:
         """PIL image -> float32 tensor [channels, height, width]."""
         return InputTransform(self.transform_settings(model))
 
-    def inputs_for(self, model: nn.Module, inputs: Tensor) -> Tensor:
-        """The images at the model's input size, resized by antialiased bilinear interpolation."""
+    def prepare(self, model: nn.Module, samples: Sequence[Image.Image]) -> Tensor:
+        """PIL images -> float32 tensor [n, channels, height, width]."""
+        transform = self.input_transform(model)
+        return torch.stack([transform(image) for image in samples])
+
+    def adapt(self, model: nn.Module, inputs: Inputs) -> Tensor:
+        """The images at the model's input size, resized by antialiased bilinear interpolation; channels last."""
+        images = cast(Tensor, inputs)
         size = tuple(self.transform_settings(model)["input_size"][1:])
-        if tuple(inputs.shape[-2:]) == size:
-            return inputs
-        return functional.interpolate(inputs, size, mode="bilinear", antialias=True, align_corners=False)
+        if tuple(images.shape[-2:]) != size:
+            images = functional.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
+        return fast_layout(images)
+
+    def deployment(self, model: nn.Module) -> Deployment:
+        """The evaluation transform, to be done with the resampling of the Pillow that is here, and the class names."""
+        settings = self.transform_settings(model) | {"pillow": int(pillow_version.partition(".")[0])}
+        names = json.dumps(list(self.class_names), indent=2, ensure_ascii=False)
+        return Deployment("image_classification", settings, {"labels.json": f"{names}\n".encode()})
 
     # --- measuring ---
 
@@ -160,6 +181,12 @@ class ImageClassification:
         for inputs, _ in self._loader.batches("calibration", images, self.transform_settings(model), batches):
             yield inputs
 
+    # --- training ---
+
+    def n_batches(self, batch_size: int) -> int:
+        """Number of training batches; an incomplete last one is left out, unless it is the only one."""
+        return max(1, len(self._images("train")) // batch_size)
+
     def train_batches(
         self,
         model: nn.Module,
@@ -171,11 +198,19 @@ class ImageClassification:
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch of the train split in random order: images at the model's input size, class indices [n]."""
         train = self._images("train")
-        n_batches = max(1, len(train) // batch_size)
+        n_batches = self.n_batches(batch_size)
         batches = np.split(rng.permutation(len(train))[: n_batches * batch_size], n_batches)
         for inputs, labels in self._loader.batches("train", train, self.transform_settings(model), batches):
             images = inputs.to(device)
             yield (augmentation(images, rng) if augmentation else images), labels.to(device)
+
+    def loss(self, outputs: Any, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
+        """Cross-entropy with class indices. Raises ValueError unless the outputs are one score per class."""
+        return losses.hard(self._checked(outputs), targets, label_smoothing)
+
+    def distillation_loss(self, outputs: Any, teacher: Any, targets: Tensor) -> Tensor:
+        """Cross-entropy with the teacher's soft labels."""
+        return losses.soft(self._checked(outputs), teacher, targets)
 
     # --- internals ---
 

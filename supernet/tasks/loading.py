@@ -37,12 +37,12 @@ class ImageLoader:
         if 4 * len(images) * int(np.prod(settings["input_size"])) > self.limit_bytes:
             batch_sampler = [batch.tolist() for batch in indices]
             for inputs, labels in _loader(transformed, batch_sampler=batch_sampler, num_workers=self.n_workers):
-                yield _fast_layout(inputs), labels
+                yield fast_layout(inputs), labels
             return
         inputs, labels = self._whole(json.dumps([name, settings]), transformed)
         for batch in indices:
             chosen = torch.from_numpy(batch)
-            yield _fast_layout(inputs[chosen]), labels[chosen]
+            yield fast_layout(inputs[chosen]), labels[chosen]
 
     def _whole(self, key: str, transformed: "_Transformed") -> tuple[Tensor, Tensor]:
         if key not in self._kept:
@@ -58,7 +58,7 @@ class ImageLoader:
         return self.__dict__ | {"_kept": OrderedDict()}
 
 
-def _fast_layout(images: Tensor) -> Tensor:
+def fast_layout(images: Tensor) -> Tensor:
     """Channels last in memory: convolutions then run two or three times as fast on CPUs, and no slower on GPUs."""
     return images.contiguous(memory_format=torch.channels_last)
 

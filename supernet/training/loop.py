@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,12 @@ import torch
 
 from supernet.architecture import Architecture
 from supernet.network import SuperNetwork
-from supernet.tasks.base import Task
+from supernet.tasks.base import Batch, Task
 from supernet.training.monitor import Monitor
-from supernet.training.optimisation import learning_rate, optimiser_for
+from supernet.training.optimisation import WeightAverage, learning_rate, optimiser_for
 from supernet.training.recipe import Recipe
 from supernet.training.sandwich import StepLosses, random_architectures, sandwich_gradients
-from supernet.training.state import TrainingError, TrainingFolder
+from supernet.training.state import Stateful, TrainingError, TrainingFolder
 from supernet.validation import validated
 
 _ORDER, _ARCHITECTURES, _EVALUATED = range(3)  # independent streams of draws
@@ -53,8 +54,8 @@ def train(
     header), `summary.json`, `recipe.json` and the curves in `tensorboard/`.
 
     Args:
-        net: any super-network whose outputs are class scores [n, classes].
-        task: gives training batches and metrics.
+        net: any super-network whose inputs and outputs are those of the task.
+        task: gives training batches, losses and metrics.
         recipe: the settings.
         output: folder of this training.
         resume: go on from the state in `output`, if there is one; False starts anew and overwrites it.
@@ -71,7 +72,7 @@ class _Training:
     def __init__(self, net: SuperNetwork, task: Task, recipe: Recipe, output: Path, progress: bool) -> None:
         self.net, self.task, self.recipe, self.progress = net, task, recipe, progress
         self.device = recipe.torch_device()
-        self.steps_per_epoch = max(1, task.n_samples("train") // recipe.batch_size)
+        self.steps_per_epoch = max(1, task.n_batches(recipe.batch_size) // recipe.accumulate)
         self.folder = TrainingFolder(output, self._identity())
         self.evaluated = self._evaluated_architectures()
 
@@ -88,49 +89,65 @@ class _Training:
 
     def _run(self) -> TrainingSummary:
         optimiser = optimiser_for(self.net, self.recipe)
-        done, seconds = self.folder.restore(self.net, optimiser)
+        average = WeightAverage(self.net, self.recipe.average) if self.recipe.average else None
+        parts: dict[str, Stateful] = {"optimiser": optimiser} | ({"average": average} if average else {})
+        done, seconds = self.folder.restore(self.net, parts)
+        result = average.net if average else self.net
         self.folder.write_json("recipe.json", self.recipe.as_dict())
         n_steps, first = self.recipe.epochs * self.steps_per_epoch, done * self.steps_per_epoch
         metrics: dict[str, dict[str, float]] = {}
         with Monitor(self.folder.path / "tensorboard", n_steps, first, self.progress) as monitor:
             for epoch in range(done, self.recipe.epochs):
                 started = time.perf_counter()
-                self._epoch(epoch, optimiser, monitor)
+                self._epoch(epoch, optimiser, average, monitor)
                 seconds += time.perf_counter() - started
-                self.folder.save(epoch + 1, self.net, optimiser, seconds)
+                self.folder.save(epoch + 1, self.net, parts, seconds)
                 if self.recipe.evaluate_every and (epoch + 1) % self.recipe.evaluate_every == 0:
-                    metrics = self._evaluate(epoch + 1, monitor)
-            metrics = metrics if self._just_evaluated(done) else self._evaluate(self.recipe.epochs, monitor)
+                    metrics = self._evaluate(result, epoch + 1, monitor)
+            metrics = metrics if self._just_evaluated(done) else self._evaluate(result, self.recipe.epochs, monitor)
+        if result is not self.net:
+            self.net.load_state_dict(result.state_dict())
         return self._summarised(seconds, metrics)
 
-    def _epoch(self, epoch: int, optimiser: torch.optim.Optimizer, monitor: Monitor) -> None:
+    def _epoch(
+        self, epoch: int, optimiser: torch.optim.Optimizer, average: WeightAverage | None, monitor: Monitor
+    ) -> None:
         self.net.train()
         drawn = self._generator(_ARCHITECTURES, epoch)
         losses: list[StepLosses] = []
         rate = 0.0
         with _own_randomness(self.device, int(self._generator(_ORDER, epoch).integers(2**31))):
-            for index, batch in enumerate(self._batches(epoch)):
+            for index, batches in enumerate(self._steps(epoch)):
                 rate = learning_rate(self.recipe, epoch * self.steps_per_epoch + index, self.steps_per_epoch)
                 for group in optimiser.param_groups:
                     group["lr"] = rate
                 optimiser.zero_grad()
                 others = random_architectures(self.net, self.recipe.n_random, drawn)
-                losses.append(sandwich_gradients(self.net, self.task, self.recipe, batch, others))
-                self._check(losses[-1], epoch, index)
+                for batch in batches:
+                    share = 1 / len(batches)
+                    losses.append(sandwich_gradients(self.net, self.task, self.recipe, batch, others, share))
+                    self._check(losses[-1], epoch, index)
                 if self.recipe.gradient_clip is not None:
                     torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.gradient_clip)
                 optimiser.step()
+                if average:
+                    average.update(self.net)
                 monitor.step()
         self._report(losses, rate, epoch + 1, monitor)
 
-    def _batches(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        return self.task.train_batches(
-            self.net.skeleton(self.net.largest),
-            batch_size=self.recipe.batch_size,
-            rng=self._generator(_ORDER, epoch),
-            augmentation=self.recipe.augmentation,
-            device=self.device,
+    def _steps(self, epoch: int) -> Iterator[list[Batch]]:
+        """The batches of each step of an epoch; those left over for less than a step are left out."""
+        batches = iter(
+            self.task.train_batches(
+                self.net.skeleton(self.net.largest),
+                batch_size=self.recipe.batch_size,
+                rng=self._generator(_ORDER, epoch),
+                augmentation=self.recipe.augmentation,
+                device=self.device,
+            )
         )
+        for _ in range(self.steps_per_epoch):
+            yield list(islice(batches, self.recipe.accumulate))
 
     @staticmethod
     def _check(losses: StepLosses, epoch: int, index: int) -> None:
@@ -149,8 +166,8 @@ class _Training:
         monitor.scalars({"learning_rate": rate}, step)
         monitor.note(epoch=epoch, loss=means["largest"])
 
-    def _evaluate(self, epoch: int, monitor: Monitor) -> dict[str, dict[str, float]]:
-        metrics = {name: validated(self.net, a, self.task)[1] for name, a in self.evaluated.items()}
+    def _evaluate(self, net: SuperNetwork, epoch: int, monitor: Monitor) -> dict[str, dict[str, float]]:
+        metrics = {name: validated(net, a, self.task)[1] for name, a in self.evaluated.items()}
         for name, values in metrics.items():
             curves = {f"validation_{metric}/{name}": value for metric, value in values.items()}
             monitor.scalars(curves, epoch * self.steps_per_epoch)

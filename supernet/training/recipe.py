@@ -8,39 +8,53 @@ import torch
 
 from supernet.tasks.augmentation import Augmentation
 
-_PRECISIONS = ("auto", "fp32", "bf16")
+_CHOICES = {
+    "optimiser": ("sgd", "adamw"),
+    "schedule": ("cosine", "linear", "inverse_sqrt"),
+    "precision": ("auto", "fp32", "bf16"),
+}
 _AT_LEAST = {
     "epochs": 1,
     "batch_size": 1,
+    "accumulate": 1,
     "weight_decay": 0,
     "momentum": 0,
     "label_smoothing": 0,
     "warmup_epochs": 0,
+    "average": 0,
     "n_random": 0,
     "distillation": 0,
     "evaluate_every": 0,
     "n_evaluated": 0,
     "seed": 0,
 }
-_AT_MOST = {"momentum": 1, "label_smoothing": 1, "distillation": 1}
+_AT_MOST = {"momentum": 1, "label_smoothing": 1, "distillation": 1, "average": 1}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Settings of a training: SGD with Nesterov momentum, cosine schedule with linear warm-up.
+    """Settings of a training.
 
     Args:
         epochs: passes over the training data.
-        batch_size: samples per step; every step trains the largest, the smallest and `n_random` other sub-networks.
-        learning_rate: at the end of the warm-up; falls to 0 along a cosine.
+        batch_size: of a batch, in what the task counts: samples, or the tokens of a translation with their padding.
+        accumulate: batches per step; every step trains the largest, the smallest and `n_random` other sub-networks.
+        optimiser: "sgd" (with Nesterov momentum) or "adamw" (arXiv:1711.05101; without weight decay, it is Adam).
+        learning_rate: at the end of the warm-up.
+        schedule: of the learning rate after that: falls to 0 along half a "cosine" or "linear"ly, or with the inverse
+            square root of the steps from the start ("inverse_sqrt", arXiv:1706.03762).
         weight_decay: of weights with two or more dimensions (norms and biases have none).
         momentum: of SGD.
-        label_smoothing: of the labels.
+        betas: of AdamW.
+        label_smoothing: of the targets.
         warmup_epochs: epochs of linearly growing learning rate.
+        warmup_steps: or steps of it, whatever `warmup_epochs` says.
+        average: decay (such as 0.999) of a moving average of the weights over the steps, which then is what is
+            evaluated and kept; 0: the last weights are.
         n_random: random sub-networks per step.
         distillation: share of the largest sub-network's soft labels in the loss of the others; the rest are labels.
         gradient_clip: largest norm of the gradients, or None.
-        augmentation: changes of the training inputs.
+        augmentation: changes of training images.
         precision: "fp32", "bf16" (mixed), or "auto": mixed on GPUs that have bfloat16.
         device: "cpu", "cuda", ..., or "auto": a GPU where there is one.
         evaluate_every: epochs between evaluations of smallest, largest and `n_evaluated` random sub-networks; 0: at the
@@ -51,11 +65,17 @@ class Recipe:
 
     epochs: int = 60
     batch_size: int = 64
+    accumulate: int = 1
+    optimiser: Literal["sgd", "adamw"] = "sgd"
     learning_rate: float = 0.1
+    schedule: Literal["cosine", "linear", "inverse_sqrt"] = "cosine"
     weight_decay: float = 4e-5
     momentum: float = 0.9
+    betas: tuple[float, float] = (0.9, 0.98)
     label_smoothing: float = 0.1
     warmup_epochs: float = 5
+    warmup_steps: int | None = None
+    average: float = 0.0
     n_random: int = 2
     distillation: float = 1.0
     gradient_clip: float | None = None
@@ -69,6 +89,7 @@ class Recipe:
     def __post_init__(self) -> None:
         if isinstance(self.augmentation, Mapping):
             object.__setattr__(self, "augmentation", Augmentation(**self.augmentation))
+        object.__setattr__(self, "betas", tuple(self.betas))
         for name, least in _AT_LEAST.items():
             if not getattr(self, name) >= least:
                 raise ValueError(f"recipe: {name} must be at least {least}, got {getattr(self, name)!r}")
@@ -79,13 +100,18 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"recipe: {name} must be above 0, got {value!r}")
-        if self.precision not in _PRECISIONS:
-            raise ValueError(f"recipe: precision must be one of {', '.join(_PRECISIONS)}, got {self.precision!r}")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"recipe: {name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"recipe: betas must be two numbers from 0 to below 1, got {self.betas!r}")
+        if self.warmup_steps is not None and self.warmup_steps < 0:
+            raise ValueError(f"recipe: warmup_steps must be at least 0, got {self.warmup_steps!r}")
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON-compatible data: `Recipe(**recipe.as_dict()) == recipe`."""
         described = asdict(self)
-        described["augmentation"]["zoom"] = list(self.augmentation.zoom)
+        described["augmentation"]["zoom"], described["betas"] = list(self.augmentation.zoom), list(self.betas)
         return described
 
     def torch_device(self) -> torch.device:

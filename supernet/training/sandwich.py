@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
 from supernet.architecture import Architecture
+from supernet.inputs import call
 from supernet.network import SuperNetwork
-from supernet.tasks.base import Task
+from supernet.tasks.base import Batch, Task
 from supernet.training.recipe import Recipe
 
 
@@ -33,62 +34,45 @@ def random_architectures(net: SuperNetwork, n: int, rng: np.random.Generator) ->
 
 
 def sandwich_gradients(
-    net: SuperNetwork,
-    task: Task,
-    recipe: Recipe,
-    batch: tuple[Tensor, Tensor],
-    others: Sequence[Architecture],
+    net: SuperNetwork, task: Task, recipe: Recipe, batch: Batch, others: Sequence[Architecture], share: float = 1.0
 ) -> StepLosses:
     """Adds the gradients of all sub-networks of one step to the shared weights.
 
-    The largest learns the labels, and the others what the largest says (no gradient flows through that).
+    The largest learns the targets, and the others what the largest says (no gradient flows through that).
 
     Args:
         net: in training mode; batch-norm statistics of the shared weights change as a side effect.
-        task: resizes the inputs for each sub-network.
+        task: knows the losses, and adapts inputs to each sub-network.
         recipe: the settings.
-        batch: inputs as the largest takes them, and class indices.
+        batch: inputs as the largest takes them, and targets.
         others: the random sub-networks of this step.
+        share: of this batch in the step's gradients.
 
-    Raises ValueError where the outputs are not one score per class of the task.
+    Raises ValueError where the outputs do not fit the task.
     """
-    inputs, labels = batch
-    device = labels.device.type
-    mixed, n_classes = recipe.mixed(labels.device), len(task.class_names)
+    inputs, targets = batch
+    device = targets.device
+    mixed = recipe.mixed(device)
 
-    def outputs_of(architecture: Architecture) -> Tensor:
-        model: nn.Module = net.skeleton(architecture)
-        own_inputs = _fast_layout(task.inputs_for(model, inputs))
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=mixed):
-            outputs: Tensor = net(own_inputs, architecture)
-        if outputs.ndim != 2 or outputs.shape[1] != n_classes:
-            raise ValueError(
-                f"task {task.name!r} has {n_classes} classes, but outputs of {net.name} have shape "
-                f"{tuple(outputs.shape)}: create the super-network with num_classes={n_classes}"
-            )
-        return outputs.float()
+    def outputs_of(architecture: Architecture) -> Any:
+        own_inputs = task.adapt(net.skeleton(architecture), inputs)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed):
+            return call(net, own_inputs, architecture=architecture)
 
-    def loss_of(outputs: Tensor, soft_labels: Tensor | None) -> Tensor:
-        hard_share = 1.0 if soft_labels is None else 1.0 - recipe.distillation
-        loss = outputs.new_zeros(())
-        if hard_share > 0:
-            loss = hard_share * functional.cross_entropy(outputs, labels, label_smoothing=recipe.label_smoothing)
-        if soft_labels is not None and recipe.distillation > 0:
-            loss = loss + recipe.distillation * functional.cross_entropy(outputs, soft_labels)
-        return loss
+    def loss_of(outputs: Any, teacher: Any) -> Tensor:
+        hard = 1.0 if teacher is None else 1.0 - recipe.distillation
+        parts = [hard * task.loss(outputs, targets, recipe.label_smoothing)] if hard > 0 else []
+        if hard < 1:
+            parts.append((1.0 - hard) * task.distillation_loss(outputs, teacher, targets))
+        return sum(parts[1:], parts[0])
 
-    outputs = outputs_of(net.largest)
-    soft_labels = outputs.detach().softmax(dim=1)
-    losses = [_backward(loss_of(outputs, None))]
-    losses += [_backward(loss_of(outputs_of(a), soft_labels)) for a in (net.smallest, *others)]
-    return StepLosses(losses[0], losses[1], float(np.mean(losses[2:])) if others else float("nan"))
+    def learned(outputs: Any, teacher: Any = None) -> Tensor:
+        loss = loss_of(outputs, teacher)
+        (share * loss).backward()
+        return loss.detach()
 
-
-def _backward(loss: Tensor) -> float:
-    loss.backward()
-    return float(loss.detach())
-
-
-def _fast_layout(inputs: Tensor) -> Tensor:
-    """Images with channels last, which resizing and augmentation do not keep: CPUs then train about twice as fast."""
-    return inputs.contiguous(memory_format=torch.channels_last) if inputs.ndim == 4 else inputs
+    teacher = outputs_of(net.largest)
+    losses = [learned(teacher)]
+    losses += [learned(outputs_of(a), teacher) for a in (net.smallest, *others)]
+    values = torch.stack(losses).tolist()  # one wait for the device
+    return StepLosses(values[0], values[1], float(np.mean(values[2:])) if others else float("nan"))

@@ -5,13 +5,25 @@ import os
 import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from supernet.network import SuperNetwork
 
 _FREE_TO_CHANGE = ("device", "evaluate_every", "n_evaluated")
+
+
+class Stateful(Protocol):
+    """What can be kept and go on: an optimiser, a moving average."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state as tensors and plain data."""
+        ...
+
+    def load_state_dict(self, state_dict: Any, /) -> Any:
+        """Takes a state that `state_dict` gave."""
+        ...
 
 
 class TrainingError(ValueError):
@@ -39,15 +51,15 @@ class TrainingFolder:
         """Where the weights of a finished training are."""
         return self.path / "weights.safetensors"
 
-    def save(self, epoch: int, net: SuperNetwork, optimiser: torch.optim.Optimizer, seconds: float) -> None:
-        """Records that `epoch` epochs are done."""
+    def save(self, epoch: int, net: SuperNetwork, parts: Mapping[str, Stateful], seconds: float) -> None:
+        """Records that `epoch` epochs are done; `parts` are what else changes in training, by name."""
         weights = self.path / f"weights-{epoch:05d}.safetensors"
         self._write(weights, lambda path: net.save_checkpoint(path, {"epoch": str(epoch)}))
         state = {
             "epoch": epoch,
             "weights": weights.name,
             "seconds": seconds,
-            "optimiser": optimiser.state_dict(),
+            "parts": {name: part.state_dict() for name, part in parts.items()},
             "identity": self.identity,
         }
         self._write(self.path / "state.pt", lambda path: torch.save(state, path))
@@ -55,7 +67,7 @@ class TrainingFolder:
             if other != weights:
                 other.unlink()
 
-    def restore(self, net: SuperNetwork, optimiser: torch.optim.Optimizer) -> tuple[int, float]:
+    def restore(self, net: SuperNetwork, parts: Mapping[str, Stateful]) -> tuple[int, float]:
         """Loads the last complete state; returns the epochs that are done and the seconds they took (0, 0 at first).
 
         Raises TrainingError where the state is damaged or belongs to another training.
@@ -72,7 +84,8 @@ class TrainingFolder:
             ) from error
         self._check_identity(identity)
         net.load_checkpoint(weights)
-        optimiser.load_state_dict(state["optimiser"])
+        for name, part in parts.items():
+            part.load_state_dict(state["parts"][name])
         return epoch, float(state["seconds"])
 
     def finish(self, net: SuperNetwork, metadata: Mapping[str, str]) -> None:

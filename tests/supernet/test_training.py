@@ -311,7 +311,7 @@ def test_a_task_without_training_data(tmp_path):
 
 def test_another_number_of_classes_is_refused_at_the_first_step(tmp_path):
     task = dataclasses.replace(tiny_task(), class_names=("left", "right"))
-    with pytest.raises(ValueError, match=r"'bars' has 2 classes, but outputs of TinyNet .*num_classes=2"):
+    with pytest.raises(ValueError, match=r"'bars' has 2 classes, but the model's outputs .*num_classes=2"):
         train(tiny_net(), task, RECIPE, tmp_path, progress=False)
 
 

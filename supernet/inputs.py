@@ -1,0 +1,28 @@
+"""What models are called with."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Inputs = Tensor | tuple[Any, ...] | Mapping[str, Any]
+"""A batch as a model takes it: one tensor, several positional arguments, or named ones."""
+
+
+def call(model: nn.Module, inputs: Inputs, **settings: Any) -> Any:
+    """`model` on inputs of any kind; `settings` are further keyword arguments."""
+    if isinstance(inputs, Tensor):
+        return model(inputs, **settings)
+    if isinstance(inputs, Mapping):
+        return model(**inputs, **settings)
+    return model(*inputs, **settings)
+
+
+def moved(inputs: Any, device: torch.device | str) -> Any:
+    """Inputs with all tensors on a device."""
+    if isinstance(inputs, Tensor):
+        return inputs.to(device)
+    if isinstance(inputs, Mapping):
+        return {name: moved(value, device) for name, value in inputs.items()}
+    return tuple(moved(value, device) for value in inputs) if isinstance(inputs, (tuple, list)) else inputs
