@@ -1,28 +1,18 @@
-"""pymoo's NSGA-II parts over integer genes, called through typed functions."""
+"""Evolution over integer genes: pools of judged architectures, mating, and the loop of generations."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pymoo.algorithms.moo.nsga2 import RankAndCrowdingSurvival, binary_tournament
-from pymoo.core.duplicate import DuplicateElimination
-from pymoo.core.mating import Mating
-from pymoo.core.mutation import Mutation
-from pymoo.core.population import Population
-from pymoo.core.problem import Problem as PymooProblem
-from pymoo.core.repair import Repair
-from pymoo.operators.crossover.ux import UniformCrossover
-from pymoo.operators.selection.tournament import TournamentSelection
 
 from search.history import History
+from search.survival import Floats, Standing, survival
 from supernet.space import Genes, SearchSpace
 
-Floats = NDArray[np.float64]
 _MOST_MATINGS = 20  # attempts to fill a generation with architectures that are new
-_LARGE = 1e30  # stands for an infinite violation, which pymoo cannot add up
+_CROSSED = 0.9  # share of couples whose children mix their genes
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +22,11 @@ class Pool:
     genes: Genes
     minimised: Floats
     violation: Floats
+
+    @classmethod
+    def merged(cls, pools: Sequence[Self]) -> Self:
+        """All of them, in order."""
+        return cls(*(np.concatenate([getattr(p, name) for p in pools]) for name in ("genes", "minimised", "violation")))
 
     def __len__(self) -> int:
         return len(self.genes)
@@ -49,19 +44,23 @@ def pool_of(history: History) -> Pool:
     return Pool(history.genes[history.measured], history.problem.minimised(values), history.problem.violation(values))
 
 
-def fittest(pool: Pool, n: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Rows of the `n` best: by non-dominated rank, then crowding distance; violating ones last, least violation first.
+def fittest(pool: Pool, n: int, rng: np.random.Generator, algorithm: str = "auto") -> NDArray[np.intp]:
+    """Rows of the `n` best; violating ones last, least violation first.
 
-    Rows come best rank first; within the last rank that fits, the most isolated ones are kept.
+    Rows come best rank first; within the last rank that fits, what the algorithm wants most is kept: with two
+    objectives the most isolated ones. See `search.survival.survival` for the algorithms.
     """
-    individuals = _population(pool)
-    individuals.set("row", np.arange(len(pool)))
-    kept = _survive(individuals, pool.minimised.shape[1], n, rng)
-    return np.array([individual.get("row") for individual in kept], dtype=np.intp)
+    return _survivors(pool, n, rng, algorithm).rows
 
 
 def offspring(
-    space: SearchSpace, parents: Pool, n: int, unwanted: set[bytes], rng: np.random.Generator, accept: Any = None
+    space: SearchSpace,
+    parents: Pool,
+    n: int,
+    unwanted: Iterable[bytes],
+    rng: np.random.Generator,
+    accept: Callable[[Genes], NDArray[np.bool_]] | None = None,
+    algorithm: str = "auto",
 ) -> Genes:
     """Up to `n` distinct canonical children by tournament, uniform crossover and mutation.
 
@@ -72,10 +71,10 @@ def offspring(
         unwanted: genes, as bytes, that shall not come back.
         rng: draws.
         accept: optional function genes -> mask that says which children may live.
+        algorithm: decides the tournament.
     """
-    ranked = _survive(_population(parents), parents.minimised.shape[1], len(parents), rng)
-    children = _mate(space, ranked, parents.minimised.shape[1], n, _Wanted(unwanted, accept), rng)
-    return _genes(children, space)
+    standing = _survivors(parents, len(parents), rng, algorithm)
+    return _children(space, parents.genes[standing.rows], standing, n, set(unwanted), rng, accept)
 
 
 def evolve(
@@ -87,8 +86,9 @@ def evolve(
     generations: int,
     rng: np.random.Generator,
     enough: int | None = None,
+    algorithm: str = "auto",
 ) -> Pool:
-    """NSGA-II (Deb et al., 2002) that judges no architecture twice; returns all that it judged, in order.
+    """An evolutionary algorithm that judges no architecture twice; returns all that it judged, in order.
 
     Args:
         space: in which to search.
@@ -98,92 +98,80 @@ def evolve(
         generations: after the first one; fewer where nothing new can be found.
         rng: draws.
         enough: stops once so many without violation are known; None: never.
+        algorithm: "auto", "ga", "nsga2", "nsga3", "unsga3" or "agemoea"; see `search.survival.survival`.
     """
     judged = [judge(np.unique(start, axis=0))]
-    n_objectives = judged[0].minimised.shape[1]
-    visited = {row.tobytes() for row in judged[0].genes}
-    alive = _survive(_population(judged[0]), n_objectives, population, rng)
+    survive = survival(algorithm, judged[0].minimised.shape[1], population)
+    visited = _keys(judged[0].genes)
+    standing = survive(judged[0].minimised, judged[0].violation, population, rng)
+    alive = judged[0][standing.rows]
     for _ in range(generations):
         if enough is not None and sum(int((pool.violation == 0).sum()) for pool in judged) >= enough:
             break
-        children = _genes(_mate(space, alive, n_objectives, population, _Wanted(visited, None), rng), space)
+        children = _children(space, alive.genes, standing, population, visited, rng)
         if not len(children):
             break
-        visited |= {row.tobytes() for row in children}
+        visited |= _keys(children)
         judged.append(judge(children))
-        alive = _survive(Population.merge(alive, _population(judged[-1])), n_objectives, population, rng)
-    return Pool(*(np.concatenate([getattr(p, name) for p in judged]) for name in ("genes", "minimised", "violation")))
+        together = Pool.merged([alive, judged[-1]])
+        standing = survive(together.minimised, together.violation, population, rng)
+        alive = together[standing.rows]
+    return Pool.merged(judged)
 
 
-def _population(pool: Pool) -> Any:
-    violation = np.minimum(pool.violation, _LARGE)[:, None]
-    return Population.new("X", pool.genes, "F", np.nan_to_num(pool.minimised, nan=_LARGE), "G", violation)
+def _survivors(pool: Pool, n: int, rng: np.random.Generator, algorithm: str) -> Standing:
+    return survival(algorithm, pool.minimised.shape[1], n)(pool.minimised, pool.violation, n, rng)
 
 
-def _survive(individuals: Any, n_objectives: int, n: int, rng: np.random.Generator) -> Any:
-    problem = PymooProblem(n_var=1, n_obj=n_objectives, n_ieq_constr=1, xl=0, xu=1)
-    return RankAndCrowdingSurvival().do(problem, individuals, n_survive=n, random_state=rng)
+def _children(
+    space: SearchSpace,
+    genes: Genes,
+    standing: Standing,
+    n: int,
+    unwanted: set[bytes],
+    rng: np.random.Generator,
+    accept: Callable[[Genes], NDArray[np.bool_]] | None = None,
+) -> Genes:
+    """Up to `n` new children of `genes`, which are in the order of their standing; in place of known ones, others."""
+    found = np.zeros((0, space.n_genes), dtype=np.int64)
+    seen = set(unwanted)
+    for _ in range(_MOST_MATINGS if len(standing) else 0):
+        winners = genes[_winners(standing, 2 * ((n + 1) // 2), rng)]
+        born = space.canonical(_mutated(_crossed(winners, rng), space.n_values, rng))
+        first = {row.tobytes(): i for i, row in reversed(list(enumerate(born)))}
+        fresh = born[sorted(i for key, i in first.items() if key not in seen)]
+        seen |= first.keys()
+        if accept is not None and len(fresh):
+            fresh = fresh[accept(fresh)]
+        found = np.concatenate([found, fresh])[:n]
+        if len(found) == n:
+            break
+    return found
 
 
-def _mate(
-    space: SearchSpace, alive: Any, n_objectives: int, n: int, wanted: DuplicateElimination, rng: np.random.Generator
-) -> Any:
-    problem = PymooProblem(
-        n_var=space.n_genes, n_obj=n_objectives, n_ieq_constr=1, xl=0, xu=space.n_values - 1, vtype=int
-    )
-    mating = Mating(
-        TournamentSelection(func_comp=binary_tournament),
-        UniformCrossover(prob=0.9),
-        _Reset(space),
-        repair=_Canonical(space),
-        eliminate_duplicates=wanted,
-        n_max_iterations=_MOST_MATINGS,
-    )
-    settings = SimpleNamespace(tournament_type="comp_by_rank_and_crowding", random_state=rng)
-    return mating.do(problem, alive, n, algorithm=settings, random_state=rng)
+def _winners(standing: Standing, n: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """`n` winners of tournaments between two drawn at random; positions in the standing."""
+    a, b = rng.integers(len(standing), size=(2, n))
+    first = rng.random(n) < 0.5  # wins where nothing else decides
+    together = standing.niche[a] == standing.niche[b]
+    for merit, counts in ((standing.tie, together), (standing.rank, together), (standing.violation, True)):
+        first = np.where(counts & (merit[a] != merit[b]), merit[a] < merit[b], first)
+    return np.asarray(np.where(first, a, b))
 
 
-def _genes(individuals: Any, space: SearchSpace) -> Genes:
-    if not len(individuals):
-        return np.zeros((0, space.n_genes), dtype=np.int64)
-    genes: Genes = individuals.get("X").astype(np.int64)
-    return genes
+def _crossed(winners: Genes, rng: np.random.Generator) -> Genes:
+    """Two children per couple of consecutive winners, by uniform crossover."""
+    mothers, fathers = winners[::2], winners[1::2]
+    swapped = (rng.random(mothers.shape) < 0.5) & (rng.random((len(mothers), 1)) < _CROSSED)
+    return np.concatenate([np.where(swapped, fathers, mothers), np.where(swapped, mothers, fathers)])
 
 
-class _Reset(Mutation):
+def _mutated(genes: Genes, n_values: NDArray[np.int64], rng: np.random.Generator) -> Genes:
     """Moves each gene, with probability 1 / n_genes, to another of its values."""
-
-    def __init__(self, space: SearchSpace) -> None:
-        super().__init__()
-        self._n_values = space.n_values
-
-    def _do(self, problem: Any, X: Any, *_: Any, random_state: Any = None, **__: Any) -> Any:
-        moved = random_state.random(X.shape) < 1.0 / X.shape[1]
-        steps = random_state.integers(1, np.maximum(self._n_values, 2), size=X.shape)
-        return np.where(moved, (X + steps) % self._n_values, X)
+    moved = rng.random(genes.shape) < 1.0 / genes.shape[1]
+    steps = rng.integers(1, np.maximum(n_values, 2), size=genes.shape)
+    return np.where(moved, (genes + steps) % n_values, genes)
 
 
-class _Canonical(Repair):
-    def __init__(self, space: SearchSpace) -> None:
-        super().__init__()
-        self._space = space
-
-    def _do(self, problem: Any, X: Any, **_: Any) -> Any:
-        return self._space.canonical(X.astype(np.int64))
-
-
-class _Wanted(DuplicateElimination):
-    """Lets pass what is neither listed, nor a repetition, nor refused."""
-
-    def __init__(self, unwanted: set[bytes], accept: Any) -> None:
-        super().__init__()
-        self._unwanted = unwanted
-        self._accept = accept
-
-    def do(self, pop: Any, *args: Any, return_indices: bool = False, to_itself: bool = True) -> Any:
-        known = self._unwanted | {individual.X.tobytes() for individual in args[-1]} if args else self._unwanted
-        first = {individual.X.tobytes(): row for row, individual in reversed(list(enumerate(pop)))}
-        rows = sorted(row for key, row in first.items() if key not in known)
-        if rows and self._accept is not None:
-            rows = np.array(rows)[self._accept(pop[rows].get("X"))].tolist()
-        return pop[rows]
+def _keys(genes: Genes) -> set[bytes]:
+    return {row.tobytes() for row in genes}

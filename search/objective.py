@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr, ndtri
 
 from search.errors import ConstraintError, SearchError
 from supernet.architecture import Architecture
@@ -22,7 +23,8 @@ class Objective:
     """One quantity to optimise.
 
     Args:
-        name: unique within a search; names a column of `Result.frame`.
+        name: unique within a search; names a column of `Result.frame`. Where one search serves several devices, those
+            of one device end in its name, as in "latency@phone"; the others count for all devices.
         goal: "max" or "min".
         measure: list of n architectures -> n finite numbers. An expensive one is called with one architecture.
         expensive: False for exact, cheap quantities: they are evaluated inside the search, for thousands of
@@ -47,6 +49,8 @@ class Objective:
                 f"objective name {self.name!r} is taken by a column of the results: "
                 f"choose another than {', '.join(_RESERVED)} and predicted_*"
             )
+        if "@" in self.name and not (self.quantity.strip() and self.device.strip() and self.name.count("@") == 1):
+            raise SearchError(f"objective name {self.name!r}: expected quantity@device, as in 'latency@phone'")
         if self.goal not in ("max", "min"):
             raise SearchError(f"objective {self.name!r}: goal must be 'max' or 'min', got {self.goal!r}")
         if not callable(self.measure):
@@ -56,6 +60,16 @@ class Objective:
         if not self.scope:
             measured_by = getattr(self.measure, "__self__", self.measure)
             object.__setattr__(self, "scope", getattr(measured_by, "scope", ""))
+
+    @property
+    def device(self) -> str:
+        """The device that the name ends in, as in "latency@phone"; "" where it counts for all devices."""
+        return self.name.partition("@")[2]
+
+    @property
+    def quantity(self) -> str:
+        """The name without the device."""
+        return self.name.partition("@")[0]
 
     @property
     def sign(self) -> int:
@@ -101,8 +115,30 @@ class Constraint:
 
     def violation(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """How far values lie outside, relative to the bound; 0 where it is met, inf for NaN. Same shape as `values`."""
-        excess = values - self.bound if self.operator == "<=" else self.bound - values
+        excess = self._excess(values)
         return np.where(np.isnan(excess), np.inf, np.maximum(excess, 0.0) / (abs(self.bound) or 1.0))
+
+    def cautious(self, mean: NDArray[np.float64], std: NDArray[np.float64], confidence: float) -> NDArray[np.float64]:
+        """Normally distributed values as single ones: within the bound exactly where that is likely enough.
+
+        Args:
+            mean: shape (n,).
+            std: shape (n,).
+            confidence: the probability that counts as enough, in (0, 1); 0.5 gives the mean.
+        """
+        margin = float(ndtri(confidence)) * std
+        return mean + margin if self.operator == "<=" else mean - margin
+
+    def probability(self, mean: NDArray[np.float64], std: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Probability that normally distributed values lie within; 0 or 1 where `std` is 0, 0 for NaN. Shape (n,)."""
+        excess = self._excess(mean)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            uncertain = ndtr(-excess / std)
+        known = np.where(std > 0, uncertain, (excess <= 0).astype(np.float64))
+        return np.where(np.isnan(excess), 0.0, known)
+
+    def _excess(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return values - self.bound if self.operator == "<=" else self.bound - values
 
     def __str__(self) -> str:
         return f"{self.objective} {self.operator} {self.bound:g}"

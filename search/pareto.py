@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import moocore
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -15,13 +16,11 @@ def non_dominated(points: ArrayLike, goals: Sequence[str]) -> NDArray[np.bool_]:
         points: shape (n, n_objectives).
         goals: "max" or "min" per objective.
     """
-    from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
-
     minimised = _minimised(points, goals)
-    rows = np.flatnonzero(~np.isnan(minimised).any(axis=1))
+    known = np.flatnonzero(~np.isnan(minimised).any(axis=1))
     mask = np.zeros(len(minimised), dtype=bool)
-    if len(rows):
-        mask[rows[NonDominatedSorting().do(minimised[rows], only_non_dominated_front=True)]] = True
+    if len(known):
+        mask[known] = moocore.is_nondominated(minimised[known], keep_weakly=True)
     return mask
 
 
@@ -33,14 +32,12 @@ def hypervolume(points: ArrayLike, reference: ArrayLike, goals: Sequence[str]) -
         reference: shape (n_objectives,), as measured.
         goals: "max" or "min" per objective.
     """
-    from pymoo.indicators.hv import HV
-
     minimised = _minimised(points, goals)
     corner = _minimised(np.asarray(reference, dtype=np.float64)[None], goals)[0]
     if np.isnan(corner).any():
         raise SearchError(f"the reference point must have no NaN, got {reference!r}")
     inside = (minimised < corner).all(axis=1)
-    return float(HV(ref_point=corner)(minimised[inside])) if inside.any() else 0.0
+    return float(moocore.hypervolume(minimised[inside], ref=corner)) if inside.any() else 0.0
 
 
 def hypervolume_curve(points: ArrayLike, reference: ArrayLike, goals: Sequence[str]) -> NDArray[np.float64]:

@@ -17,8 +17,28 @@ Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
+class View:
+    """The part of a problem that one device sees.
+
+    Args:
+        device: "" where no objective names a device.
+        columns: its objectives among those of the whole problem.
+        problem: these objectives, named without the device, and the constraints on them.
+    """
+
+    device: str
+    columns: NDArray[np.intp]
+    problem: "Problem"
+
+
+@dataclass(frozen=True, eq=False)
 class Problem:
-    """Build it with `Problem.of`, which validates; arrays of values have one column per objective, in order."""
+    """Build it with `Problem.of`, which validates; arrays of values have one column per objective, in order.
+
+    Objectives named as in "latency@phone" belong to one device. Each device has its own front, over its objectives and
+    those common to all, and its own constraints (`views`); an architecture is admissible, or feasible, where it is so
+    for one device at least.
+    """
 
     space: SearchSpace
     objectives: tuple[Objective, ...]
@@ -28,24 +48,20 @@ class Problem:
     def of(
         cls, space: SearchSpace, objectives: Sequence[Objective], constraints: Mapping[str, Any] | None = None
     ) -> "Problem":
-        """Checks names and bounds. Raises SearchError or ConstraintError naming what is allowed."""
+        """Checks names and bounds. Raises SearchError or ConstraintError naming what is allowed.
+
+        A constraint on "latency" holds for "latency@phone" too, unless that has one of its own.
+        """
         if not isinstance(space, SearchSpace):
             raise SearchError(f"space must be a SearchSpace, got {type(space).__name__}")
         if isinstance(objectives, Objective) or not all(isinstance(o, Objective) for o in objectives):
             raise SearchError(f"objectives must be a list of search.Objective, got {objectives!r}")
-        by_name = {objective.name: objective for objective in objectives}
-        if not objectives or len(by_name) != len(objectives):
-            raise SearchError(f"a search needs objectives with distinct names, got {[o.name for o in objectives]}")
-        constraints = {} if constraints is None else constraints
-        if not isinstance(constraints, Mapping):
-            raise ConstraintError(f"constraints must map objective names to bounds, got {constraints!r}")
-        for name in constraints:
-            if name not in by_name:
-                raise ConstraintError(
-                    f"constraint on {name!r}, which is no objective: allowed are {', '.join(by_name)}"
-                )
-        parsed = tuple(Constraint.parse(by_name[name], given) for name, given in constraints.items())
-        return cls(space, tuple(objectives), parsed)
+        names = [objective.name for objective in objectives]
+        if not objectives or len(set(names)) != len(names):
+            raise SearchError(f"a search needs objectives with distinct names, got {names}")
+        if both := {o.quantity for o in objectives if o.device} & set(names):
+            raise SearchError(f"{sorted(both)[0]!r} is an objective of all devices and of single ones: name it one way")
+        return cls(space, tuple(objectives), _parsed(objectives, constraints))
 
     @property
     def names(self) -> list[str]:
@@ -68,6 +84,37 @@ class Problem:
         cheap = {objective.name for objective in self.objectives if not objective.expensive}
         return replace(self, constraints=tuple(c for c in self.constraints if c.objective in cheap))
 
+    # --- devices ---
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Devices that objectives are named after, in order; empty where there are none."""
+        return tuple(dict.fromkeys(o.device for o in self.objectives if o.device))
+
+    @cached_property
+    def views(self) -> tuple[View, ...]:
+        """One per device; where there are none, one of everything."""
+        everything = View("", np.arange(len(self.objectives)), self)
+        return tuple(self._view(device) for device in self.devices) or (everything,)
+
+    def view(self, device: str) -> View:
+        """What one device sees. Raises SearchError naming the devices there are."""
+        if device not in self.devices:
+            there_are = f"it has {', '.join(self.devices)}" if self.devices else "no objective names one"
+            raise SearchError(f"unknown device {device!r} in this search: {there_are}")
+        return self._view(device)
+
+    def _view(self, device: str) -> View:
+        columns = [i for i, o in enumerate(self.objectives) if o.device in ("", device)]
+        quantity_of = {self.objectives[i].name: self.objectives[i].quantity for i in columns}
+        objectives = tuple(replace(self.objectives[i], name=self.objectives[i].quantity) for i in columns)
+        constraints = tuple(
+            replace(c, objective=quantity_of[c.objective]) for c in self.constraints if c.objective in quantity_of
+        )
+        return View(device, np.array(columns, dtype=np.intp), Problem(self.space, objectives, constraints))
+
+    # --- judging ---
+
     def cheap_values(self, genes: Genes) -> Values:
         """Values of canonical genes with NaN in the columns of expensive objectives.
 
@@ -82,12 +129,33 @@ class Problem:
                 values[:, column] = _cheap(objective, architectures)
         return values
 
-    def violation(self, values: Values) -> NDArray[np.float64]:
-        """Total relative violation of all constraints, inf where a cheap value is NaN; shape (n,)."""
-        total = np.where(np.isnan(values[:, ~self.expensive]).any(axis=1), np.inf, 0.0)
-        for constraint in self.constraints:
-            total = total + constraint.violation(values[:, self.names.index(constraint.objective)])
-        return total
+    def violation(self, values: Values, std: Values | None = None, confidence: float = 0.5) -> NDArray[np.float64]:
+        """Total relative violation of all constraints, inf where a cheap value is NaN; the least of all devices.
+
+        Args:
+            values: shape (n, n_objectives), measured or predicted.
+            std: standard deviation of each, 0 or NaN where a value is exact; None: all are exact.
+            confidence: probability with which an uncertain value must keep each bound to violate nothing.
+
+        Returns: shape (n,).
+        """
+        deviation = np.zeros_like(values) if std is None else np.nan_to_num(std)
+        each = [view.problem._violation(values[:, view.columns], deviation[:, view.columns], confidence)
+                for view in self.views]  # fmt: skip
+        return np.asarray(np.min(each, axis=0))
+
+    def feasibility(self, mean: Values, std: Values) -> NDArray[np.float64]:
+        """Probability that all constraints hold, as if objectives were independent and normal; the best device's.
+
+        Args:
+            mean: shape (n, n_objectives), exact or predicted.
+            std: standard deviation of each, 0 or NaN where a value is exact.
+
+        Returns: shape (n,): 0 or 1 where all constraints are on exact values, 0 where a cheap value is NaN.
+        """
+        deviation = np.nan_to_num(std)
+        each = [view.problem._feasibility(mean[:, view.columns], deviation[:, view.columns]) for view in self.views]
+        return np.asarray(np.max(each, axis=0))
 
     def admissible(self, genes: Genes) -> NDArray[np.bool_]:
         """Which architectures meet every constraint that can be judged without measuring, shape (n,)."""
@@ -98,6 +166,33 @@ class Problem:
     def minimised(self, values: Values) -> Values:
         """Values with the sign that makes every objective one to minimise, same shape."""
         return values * np.array([objective.sign for objective in self.objectives], dtype=np.float64)
+
+    def _violation(self, values: Values, std: Values, confidence: float) -> NDArray[np.float64]:
+        total = np.where(np.isnan(values[:, ~self.expensive]).any(axis=1), np.inf, 0.0)
+        for constraint in self.constraints:
+            column = self.names.index(constraint.objective)
+            total = total + constraint.violation(constraint.cautious(values[:, column], std[:, column], confidence))
+        return total
+
+    def _feasibility(self, mean: Values, std: Values) -> NDArray[np.float64]:
+        probability = np.where(np.isnan(mean[:, ~self.expensive]).any(axis=1), 0.0, 1.0)
+        for constraint in self.constraints:
+            column = self.names.index(constraint.objective)
+            probability = probability * constraint.probability(mean[:, column], std[:, column])
+        return probability
+
+
+def _parsed(objectives: Sequence[Objective], constraints: Any) -> tuple[Constraint, ...]:
+    """One constraint per objective that has one, or whose quantity has one."""
+    given = {} if constraints is None else constraints
+    if not isinstance(given, Mapping):
+        raise ConstraintError(f"constraints must map objective names to bounds, got {constraints!r}")
+    known = dict.fromkeys(name for o in objectives for name in (o.name, o.quantity))
+    for name in given:
+        if name not in known:
+            raise ConstraintError(f"constraint on {name!r}, which is no objective: allowed are {', '.join(known)}")
+    names = [(o, o.name if o.name in given else o.quantity) for o in objectives]
+    return tuple(Constraint.parse(o, given[name]) for o, name in names if name in given)
 
 
 def _cheap(objective: Objective, architectures: list[Any]) -> NDArray[np.float64]:

@@ -31,7 +31,7 @@ def draw(history: History, n: int, rng: np.random.Generator) -> Genes:
         found = _distinct(np.concatenate([found, _eligible(fresh, history)]))
         drawn, chunk = drawn + len(fresh), min(2 * chunk, 8192)
     if len(found) < n:
-        met = _least_violating(history.problem.cheap_part, found, rng, enough=len(history) + n)
+        met = _least_violating(history.problem.cheap_part, found, rng, enough=len(history.keys) + n)
         found = _distinct(np.concatenate([found, _eligible(met, history)]))
     return found[:n]
 
@@ -79,8 +79,9 @@ def _least_violating(problem: Problem, start: Genes, rng: np.random.Generator, e
         return Pool(genes, np.zeros((len(genes), 1)), problem.violation(problem.cheap_values(genes)))
 
     first = np.concatenate([start, corners(problem.space)])
-    size = {"population": _POPULATION, "generations": _GENERATIONS}
-    return evolve(problem.space, judge, first, **size, rng=rng, enough=enough).genes
+    return evolve(
+        problem.space, judge, first, population=_POPULATION, generations=_GENERATIONS, rng=rng, enough=enough
+    ).genes
 
 
 def _eligible(genes: Genes, history: History) -> Genes:

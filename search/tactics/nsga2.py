@@ -1,4 +1,4 @@
-"""NSGA-II on measurements alone, without predictors (Deb et al., 2002)."""
+"""Evolution on measurements alone, without predictors: NSGA-II (Deb et al., 2002) and its kin."""
 
 from dataclasses import dataclass
 
@@ -8,6 +8,7 @@ from search.errors import SearchError
 from search.evolution import fittest, offspring, pool_of
 from search.history import History
 from search.sampling import draw
+from search.survival import require_algorithm
 from search.tactics.base import FEWEST_TO_LEARN, LARGEST_BATCH, Proposal, register
 
 
@@ -18,13 +19,17 @@ class Nsga2:
 
     Args:
         population: mu; None: half of what has been measured, between 10 and 50.
+        algorithm: who is fittest: "auto" is a genetic algorithm for one objective, NSGA-II for two, U-NSGA-III for
+            more; or "ga", "nsga2", "nsga3", "unsga3", "agemoea".
     """
 
     population: int | None = None
+    algorithm: str = "auto"
 
     def __post_init__(self) -> None:
         if self.population is not None and self.population < 2:
             raise SearchError(f"population must be at least 2, got {self.population}")
+        require_algorithm(self.algorithm)
 
     def propose(self, history: History, n: int, rng: np.random.Generator) -> Proposal:
         """See `Tactic`."""
@@ -32,10 +37,10 @@ class Nsga2:
             return Proposal(draw(history, n, rng))
         pool = pool_of(history)
         mu = self.population or min(LARGEST_BATCH, max(10, len(pool) // 2))
-        parents = pool[fittest(pool, mu, rng)]
-        children = offspring(history.space, parents, n, set(history.keys), rng, accept=history.problem.admissible)
+        parents = pool[fittest(pool, mu, rng, self.algorithm)]
+        accept = history.problem.admissible
+        children = offspring(history.space, parents, n, history.keys, rng, accept, self.algorithm)
         if len(children) == n:
             return Proposal(children)
-        missing = np.full((len(children), len(history.objectives)), np.nan)
-        rest = draw(history.extended(children, missing, batch=0), n - len(children), rng)
+        rest = draw(history.awaiting(children), n - len(children), rng)
         return Proposal(np.concatenate([children, rest]))

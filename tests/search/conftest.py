@@ -50,6 +50,7 @@ class Landscape:
             Objective("accuracy", goal="max", measure=self.accuracy),
             Objective("latency", goal="min", measure=self.latency, expensive=False),
             Objective("size", goal="min", measure=self.size),
+            Objective("margin", goal="max", measure=lambda a: np.sqrt(self.latency(a)), expensive=False),
         ][:n]
 
 

@@ -29,13 +29,24 @@ def require_valid(genes, history):
     assert history.problem.admissible(genes).all()
 
 
-@pytest.mark.parametrize("n_objectives", [1, 2, 3])
+@pytest.mark.parametrize("n_objectives", [1, 2, 3, 4])
 @pytest.mark.parametrize("n_known", [0, 20])
 def test_proposals_are_canonical_distinct_and_unseen(tactic, space, landscape, make_history, n_objectives, n_known):
     history = make_history(space, landscape.objectives(n_objectives), n_known)
     genes = proposed(tactic, history, 12)
     assert len(genes) == 12
     require_valid(genes, history)
+
+
+@pytest.mark.parametrize("n_known", [0, 20])
+def test_what_is_pending_is_not_proposed_again(tactic, space, ten, landscape, make_landscape, make_history, n_known):
+    history = make_history(space, landscape.objectives(), n_known)
+    first = proposed(tactic, history, 6)
+    awaiting = history.awaiting(first)
+    require_valid(proposed(tactic, awaiting, 6), awaiting)
+    small = make_history(ten, make_landscape(ten).objectives(), 5)
+    awaiting = small.awaiting(proposed(tactic, small, 3))
+    assert len(proposed(tactic, awaiting, 5)) == 2
 
 
 def test_proposals_depend_on_seed_and_history_alone(tactic, space, landscape, make_history):
@@ -118,6 +129,10 @@ def test_unknown_names_and_settings_are_refused():
         tactics.create("linas", predictor="crystal")
     with pytest.raises(SearchError, match="population must be at least 2"):
         tactics.create("nsga2", population=1)
+    with pytest.raises(SearchError, match="algorithm must be one of auto, ga, nsga2"):
+        tactics.create("linas", algorithm="spea")
+    with pytest.raises(SearchError, match="confidence must be a probability"):
+        tactics.create("linas", confidence=1)
 
 
 def test_a_batch_is_a_fifth_of_the_budget():
