@@ -96,7 +96,7 @@ def _plain_model(net: SuperNetwork, chosen: Architecture, task: Task | None, mod
 def _write_task(partial: Path, task: Task, model: nn.Module) -> list[str]:
     deployment = task.deployment(model)
     write_json(partial / "preprocessing.json", deployment.settings)
-    for name, content in deployment.files.items():
+    for name, content in task.files.items():
         (partial / name).write_bytes(content)
     return save_images(task, partial)
 

@@ -1,7 +1,8 @@
 """What search, training and deployment ask of a task."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -22,12 +23,10 @@ class Deployment:
     Attributes:
         kind: which program of the bundle prepares inputs and renders outputs: "image_classification", ...
         settings: of that program, as JSON-compatible data.
-        files: further files by name.
     """
 
     kind: str
     settings: Mapping[str, Any]
-    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @runtime_checkable
@@ -51,6 +50,16 @@ class Task(Protocol):
     @property
     def fingerprint(self) -> str:
         """Digest of data, splits and settings: equal fingerprints measure the same thing."""
+        ...
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """What belongs to the weights that are trained on it, by file name: a tokenizer, names of classes."""
+        ...
+
+    @property
+    def methods(self) -> Mapping[str, str]:
+        """How metrics are computed whose name does not say it all."""
         ...
 
     def n_samples(self, split: str = "validation") -> int:
@@ -117,3 +126,8 @@ class Task(Protocol):
     def deployment(self, model: nn.Module) -> Deployment:
         """How a bundle does what `prepare` does, and makes sense of the outputs."""
         ...
+
+
+def labels_file(class_names: Sequence[str]) -> bytes:
+    """`labels.json`, for `Task.files`."""
+    return (json.dumps(list(class_names), indent=2, ensure_ascii=False) + "\n").encode()

@@ -18,7 +18,7 @@ from torch.utils.data import Subset
 from supernet.inputs import Inputs
 from supernet.tasks import losses
 from supernet.tasks.augmentation import Augmentation
-from supernet.tasks.base import Deployment
+from supernet.tasks.base import Deployment, labels_file
 from supernet.tasks.loading import ImageLoader, fast_layout
 from supernet.tasks.splits import ImageSet, digest
 from supernet.tasks.transforms import InputTransform, resolve_settings
@@ -80,6 +80,16 @@ class ImageClassification:
     def metric(self) -> str:
         """Top-1 accuracy."""
         return "top1"
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """Names of the classes."""
+        return {"labels.json": labels_file(self.class_names)}
+
+    @property
+    def methods(self) -> Mapping[str, str]:
+        """None: the names say it."""
+        return {}
 
     @cached_property
     def fingerprint(self) -> str:
@@ -149,10 +159,9 @@ class ImageClassification:
         return fast_layout(images)
 
     def deployment(self, model: nn.Module) -> Deployment:
-        """The evaluation transform, to be done with the resampling of the Pillow that is here, and the class names."""
+        """The evaluation transform, with the resampling of the Pillow that is here."""
         settings = self.transform_settings(model) | {"pillow": int(pillow_version.partition(".")[0])}
-        names = json.dumps(list(self.class_names), indent=2, ensure_ascii=False)
-        return Deployment("image_classification", settings, {"labels.json": f"{names}\n".encode()})
+        return Deployment("image_classification", settings)
 
     # --- measuring ---
 

@@ -1,0 +1,1 @@
+"""Tasks on text: classification and translation, their tokenizers, files and metrics."""
