@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from predictors import metrics
-from predictors.base import Estimate, Floats, Predictor
+from predictors.arrays import Estimate, Floats
+from predictors.base import Predictor
 from predictors.folds import assign_folds
 from predictors.registry import create, register
 
@@ -73,7 +74,7 @@ class Auto(Predictor):
             self.scores_ = {name: self._scores(z, mean) for name, (mean, _) in estimates.items()}
             self.chosen_ = _best(self.scores_, self.tolerance / np.sqrt(len(z)))
             self.std_factor_ = _std_factor(z, *estimates[self.chosen_])
-        self.predictor_ = self._candidate(self.chosen_).fit(X, z)
+        self.predictor_ = self._candidate(self.chosen_).fit_prepared(X, z)
 
     def _predict(self, X: Floats) -> Estimate:
         mean, std = self.predictor_.predict(X)
@@ -86,7 +87,9 @@ class Auto(Predictor):
         return predictor
 
     def _scores(self, z: Floats, mean: Floats) -> Scores:
-        return Scores(metrics.kendall(z, mean), metrics.spearman(z, mean), self.y_scale_ * metrics.rmse(z, mean))
+        return Scores(
+            metrics.kendall(z, mean), metrics.spearman(z, mean), self.preparation_.scale * metrics.rmse(z, mean)
+        )
 
 
 def _best(scores: dict[str, Scores], tolerance: float) -> str:

@@ -2,7 +2,7 @@
 
 from sklearn.ensemble import GradientBoostingRegressor
 
-from predictors.base import Floats
+from predictors.arrays import Floats
 from predictors.crossfit import CrossFit
 from predictors.registry import register
 

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from predictors.base import Estimate, Floats, Predictor
+from predictors.arrays import Estimate, Floats
+from predictors.base import Predictor
 from predictors.folds import assign_folds
 
 
@@ -40,16 +41,13 @@ class CrossFit(Predictor):
         spread = np.std([member.predict(X) for member in self.members_], axis=0)
         return self.model_.predict(X), np.hypot(self.residual_, spread)
 
-    def out_of_fold(self, X: Floats, y: Floats, fold: NDArray[np.int64]) -> Estimate:
+    def out_of_fold(self, X: Floats, z: Floats, fold: NDArray[np.int64]) -> Estimate:
         """As in `Predictor`, but settings are tuned once, on all rows, and the std is the residuals' in all rows.
 
         Tuning a handful of settings on all rows flatters the result little, and spares a nested cross-validation.
         """
-        mean, scale = y.mean(), y.std() or 1.0
-        z = (y - mean) / scale
         _, predicted = self._cross_fitted(X, z, fold, self._tuned(X, z))
-        residual = float(np.sqrt(np.mean((z - predicted) ** 2)))
-        return mean + scale * predicted, np.full(len(y), scale * residual)
+        return predicted, np.full(len(z), np.sqrt(np.mean((z - predicted) ** 2)))
 
     def _cross_fitted(
         self, X: Floats, z: Floats, fold: NDArray[np.int64], settings: dict[str, float]

@@ -6,7 +6,8 @@ import numpy as np
 from scipy.linalg import cholesky, lapack, solve_triangular
 from scipy.optimize import minimize
 
-from predictors.base import Estimate, Floats, Predictor
+from predictors.arrays import Estimate, Floats
+from predictors.base import Predictor
 from predictors.registry import register
 
 # Gaussian priors and bounds of the logarithms of (signal variance, noise variance, overall relevance), for targets of

@@ -2,7 +2,8 @@
 
 from sklearn.linear_model import BayesianRidge
 
-from predictors.base import Estimate, Floats, Predictor
+from predictors.arrays import Estimate, Floats
+from predictors.base import Predictor
 from predictors.registry import register
 
 

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 from sklearn.svm import SVR
 
-from predictors.base import Floats
+from predictors.arrays import Floats
 from predictors.crossfit import CrossFit
 from predictors.folds import assign_folds
 from predictors.registry import register

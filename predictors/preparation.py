@@ -1,0 +1,112 @@
+"""From features and targets as they come to what predictors learn well from, and back."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from predictors.arrays import Estimate, Floats
+from predictors.steps import step_matrix
+from predictors.warp import EXPONENTS, Warp, evidence
+
+TARGET_DIGITS = 10  # of standardised targets: else a change of unit could tip ties between equally good tree splits
+FEWEST_ROWS = 5  # to judge codings and warps by
+MOST_ROWS = 128  # more judge no better
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How features and targets are prepared, found from training data.
+
+    Columns are scaled to 0..1; one-hot columns become steps ("at least the second value") where a simple model of the
+    targets finds these likelier; columns that do not vary are left out. Targets are standardised and warped.
+
+    Attributes:
+        low: smallest value of each feature [features].
+        width: range of each feature, 1 where it does not vary.
+        matrix: [features, columns], from scaled features to columns.
+        mean: of the targets.
+        scale: standard deviation of the targets; 0 where they are equal.
+        warp: of the standardised targets.
+        offset: mean of the warped targets.
+        stretch: standard deviation of the warped targets.
+    """
+
+    low: Floats
+    width: Floats
+    matrix: Floats
+    mean: float
+    scale: float
+    warp: Warp = Warp()
+    offset: float = 0.0
+    stretch: float = 1.0
+
+    @classmethod
+    def of(cls, X: Floats, y: Floats) -> Self:
+        """For features X [n, features] and targets y [n]."""
+        low, width = X.min(axis=0), np.ptp(X, axis=0)
+        plain = np.eye(X.shape[1])[:, width > 0.0]
+        width = np.where(width > 0.0, width, 1.0)
+        mean, scale = float(y.mean()), _deviation(y)
+        if scale == 0.0 or not plain.size:
+            return cls(low, width, plain, mean, scale)
+        z = (y - mean) / scale
+        matrix, exponent = _chosen((X - low) / width, z, plain)
+        warp = Warp.of(z, exponent)
+        warped = warp.forward(z)
+        return cls(low, width, matrix, mean, scale, warp, float(warped.mean()), float(warped.std()))
+
+    @classmethod
+    def none(cls, X: Floats, z: Floats) -> Self:
+        """Leaves prepared features X [n, columns] and targets z [n] as they are."""
+        n = X.shape[1]
+        if _deviation(z) == 0.0 or not np.ptp(X, axis=0).any():
+            return cls(np.zeros(n), np.ones(n), np.empty((n, 0)), float(z.mean()), _deviation(z))
+        return cls(np.zeros(n), np.ones(n), np.eye(n), 0.0, 1.0)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether there is nothing to learn: equal targets, or equal features."""
+        return self.scale == 0.0 or not self.matrix.shape[1]
+
+    def columns(self, X: Floats) -> Floats:
+        """Prepared features [n, columns]."""
+        columns: Floats = ((X - self.low) / self.width) @ self.matrix
+        return columns
+
+    def targets(self, y: Floats) -> Floats:
+        """Prepared targets [n], of mean 0 and standard deviation 1 on the training data."""
+        warped = self.warp.forward((y - self.mean) / self.scale)
+        return ((warped - self.offset) / self.stretch).round(TARGET_DIGITS)
+
+    def estimate(self, mean: Floats, std: Floats) -> Estimate:
+        """Estimates of prepared targets in the unit of the targets as they came."""
+        middle, spread = self.warp.estimate(self.offset + self.stretch * mean, self.stretch * std)
+        return self.mean + self.scale * middle, self.scale * spread
+
+
+def _chosen(X: Floats, z: Floats, plain: Floats) -> tuple[Floats, float]:
+    """Matrix from scaled features X [n, features] to columns, and exponent of the warp.
+
+    The coding is the likelier one; the exponent is the mean of its distribution under that coding, since any value
+    between two good ones is good.
+    """
+    steps = step_matrix(X)
+    steps = steps[:, np.ptp(X @ steps, axis=0) > 0.0]
+    if len(z) < FEWEST_ROWS:
+        return steps, 0.0
+    rows = np.random.default_rng(0).permutation(len(z))[:MOST_ROWS]
+    z = z[rows] - z[rows].mean()
+    codings = [steps] if steps.shape == plain.shape and (steps == plain).all() else [steps, plain]
+    logs = [evidence(X[rows] @ coding, z) for coding in codings]
+    best = int(np.argmax([np.logaddexp.reduce(log) for log in logs]))
+    weights = np.exp(logs[best] - logs[best].max())
+    return codings[best], float(weights @ EXPONENTS / weights.sum())
+
+
+def _deviation(targets: Floats) -> float:
+    """Standard deviation, for targets of any magnitude; 0 for targets that are equal up to rounding."""
+    magnitude = float(np.abs(targets).max())
+    if np.ptp(targets) <= 1e-13 * magnitude:
+        return 0.0
+    return magnitude * float((targets / magnitude).std())
