@@ -45,8 +45,9 @@ class Use:
     @property
     def module(self) -> nn.Module:
         """The block as one module that does the work of all calls when it is given `inputs`."""
-        plain = len(self.calls) == 1 and not self.calls[0].kwargs and len(self.inputs) == len(self.calls[0].args)
-        if not plain:
+        inputs = self.inputs
+        plain = len(self.calls) == 1 and not self.calls[0].kwargs and len(inputs) == len(self.calls[0].args)
+        if not plain or any(given is not tensor for given, tensor in zip(self.calls[0].args, inputs, strict=True)):
             return _Replay(self)
         return self.modules[0] if len(self.modules) == 1 else nn.Sequential(*self.modules)
 

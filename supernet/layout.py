@@ -1,11 +1,23 @@
 """Layouts of checkpoints: how a family's authors name the tensors that this package holds under its own names."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 _recognisers: list[Callable[[Shapes], str | None]] = []
+
+
+def _state_dict(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    return {"state_dict": dict(tensors)}
+
+
+def _no_objections(arguments: Mapping[str, Any]) -> Sequence[str]:
+    return ()
 
 
 @dataclass(frozen=True)
@@ -14,18 +26,49 @@ class Layout:
 
     Args:
         name: what `save_checkpoint(path, layout=...)` calls it.
-        names: the package's own name of every tensor -> the authors' name, in the authors' order.
+        names: the package's own name of every tensor -> the authors' name, in the authors' order. Where several own
+            names have one of the authors', its rows are theirs, one after the other.
         spelling: maps every accepted spelling of an authors' name to one form.
+        copies: second names under which the authors keep a tensor -> the first.
+        constants: tensors that hold no weights, by the authors' name: written, and ignored when they are read.
+        file: what a file holds, given the tensors by the authors' names.
+        objections: why a file does not fit although its tensors do, given the training arguments that it holds.
     """
 
     name: str
     names: Mapping[str, str]
     spelling: Callable[[str], str] = str
+    copies: Mapping[str, str] = field(default_factory=dict)
+    constants: Mapping[str, Tensor] = field(default_factory=dict)
+    file: Callable[[Mapping[str, Tensor]], dict[str, Any]] = _state_dict
+    objections: Callable[[Mapping[str, Any]], Sequence[str]] = _no_objections
 
-    def own_names(self, keys: Iterable[str]) -> dict[str, str]:
-        """The package's own name of each key of a file, for those that the layout knows."""
-        by_spelling = {self.spelling(theirs): own for own, theirs in self.names.items()}
+    def known(self, keys: Iterable[str]) -> dict[str, str]:
+        """The authors' name of each key of a file, for those that the layout knows."""
+        by_spelling = {self.spelling(name): name for name in (*self.names.values(), *self.copies, *self.constants)}
         return {key: by_spelling[spelt] for key in keys if (spelt := self.spelling(key)) in by_spelling}
+
+    def published(self, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The authors' tensors with weights, made of the package's own."""
+        return {
+            name: own[parts[0]] if len(parts) == 1 else torch.cat([own[part] for part in parts])
+            for name, parts in self._parts.items()
+        }
+
+    def owned(self, published: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The package's own tensors, made of the authors'; `own` gives their shapes."""
+        owned: dict[str, Tensor] = {}
+        for name, parts in self._parts.items():
+            rows = [published[name]] if len(parts) == 1 else published[name].split([len(own[part]) for part in parts])
+            owned |= zip(parts, rows, strict=True)
+        return owned
+
+    @property
+    def _parts(self) -> dict[str, list[str]]:
+        parts: dict[str, list[str]] = {}
+        for own, theirs in self.names.items():
+            parts.setdefault(theirs, []).append(own)
+        return parts
 
 
 def recogniser(function: Callable[[Shapes], str | None]) -> Callable[[Shapes], str | None]:

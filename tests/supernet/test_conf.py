@@ -12,6 +12,7 @@ from PIL import Image
 import conf
 import supernet
 from supernet import SuperNetwork
+from supernet.families.hat import HatSettings, available_spaces
 from supernet.tasks import Task
 
 FOLDER = Path(conf.__file__).parent
@@ -79,3 +80,20 @@ def test_experiments_need_a_checkpoint_and_a_folder_alone(name, folders):
 
 def test_there_is_an_experiment_per_super_network():
     assert {path.stem for path in (FOLDER / "experiment").glob("imagenet_ofa*.yaml")} == {f"imagenet_{n}" for n in OFA}
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (FOLDER / "supernet").glob("hat_*.yaml")))
+def test_super_networks_of_hat_need_a_vocabulary_and_know_their_space(name):
+    config = composed(f"supernet={name}").supernet
+    assert OmegaConf.is_missing(config, "vocab_size")
+    assert f"hat_{config.space}" == name
+    assert HatSettings.read(config.space).beam >= 4
+
+
+def test_a_super_network_of_hat_from_its_configuration(tmp_path):
+    net = instantiate(composed("supernet=hat_multi30k_en_de", "supernet.vocab_size=20").supernet)
+    assert net.title == "hat_transformer of space multi30k_en_de with 20 words"
+
+
+def test_there_is_a_configuration_per_space_of_hat():
+    assert {path.stem for path in (FOLDER / "supernet").glob("hat_*.yaml")} == {f"hat_{n}" for n in available_spaces()}

@@ -1,0 +1,26 @@
+"""What a user of a translation model waits for: encoding a source, then decoding it with a beam."""
+
+import torch
+from torch import Tensor, nn
+
+from supernet.decoding import BeamSearch
+from supernet.families.hat.model import TranslationTransformer
+
+
+class Translation(nn.Module):
+    """Beam search over a fixed number of steps: `src_tokens` into as many tokens as `prev_output_tokens` has.
+
+    It is what `BeamSearch` does, without early stop, so that it takes the same time whatever the weights are.
+    """
+
+    def __init__(self, model: TranslationTransformer, beam: int) -> None:
+        super().__init__()
+        self.model = model
+        self.beam = beam
+
+    def forward(self, src_tokens: Tensor, prev_output_tokens: Tensor) -> Tensor:
+        """Tokens that the beams went on with at each step, shape (steps - 1, sentences, beam)."""
+        n_words = prev_output_tokens.shape[1] - 1
+        search = BeamSearch(beam=self.beam, min_length=n_words, max_length=n_words)
+        with torch.no_grad():
+            return search.decode(self.model, src_tokens, [n_words] * len(src_tokens)).tokens
