@@ -13,6 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from supernet.building import WithoutValues
 
+_NOT_STRUCTURE = {"training", "layer_idx"}  # a mode, and where a layer stands among others
+
 
 @dataclass(frozen=True)
 class Call:
@@ -152,7 +154,7 @@ def _structure(module: nn.Module) -> list[Any]:
         (
             path,
             type(part).__qualname__,
-            sorted((k, v) for k, v in vars(part).items() if k != "training" and _is_plain(v)),
+            sorted((k, v) for k, v in vars(part).items() if k not in _NOT_STRUCTURE and _is_plain(v)),
             [(name, tuple(tensor.shape)) for name, tensor in part.named_parameters(recurse=False)],
         )
         for path, part in module.named_modules()

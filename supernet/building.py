@@ -27,7 +27,8 @@ _FACTORIES = {
 class WithoutValues(TorchFunctionMode):
     """Returns meta tensors unchanged from fills and elementwise functions, which take most of the time of a build.
 
-    Shapes, matrix products and convolutions stay as they are, so that costs can be counted.
+    Shapes, matrix products and convolutions stay as they are, so that costs can be counted. A condition on values that
+    are not there counts as not met: models drop a mask that masks nothing, for example, and then keep it.
 
     Args:
         on_meta: also makes new tensors on the meta device (as `torch.device("meta")` does, more quickly).
@@ -46,6 +47,8 @@ class WithoutValues(TorchFunctionMode):
             tensor = args[0] if args else kwargs.get("tensor", kwargs.get("input"))
             if isinstance(tensor, Tensor) and tensor.is_meta:
                 return tensor
+        if func is Tensor.__bool__ and args[0].is_meta:
+            return False
         if self.on_meta and func in _FACTORIES and kwargs.get("device") is None:
             kwargs = kwargs | {"device": "meta"}
         return func(*args, **kwargs)
