@@ -102,9 +102,8 @@ def _loss(model: Any, batch: Batch) -> Tensor:
     if isinstance(batch, Mapping):
         if "labels" not in batch:
             raise ValueError(f"a batch needs labels: give `labels` beside {', '.join(batch)}, or a pair with them")
-        inputs, labels = {name: value for name, value in batch.items() if name != "labels"}, batch["labels"]
-    else:
-        inputs, labels = batch
+        batch = {name: value for name, value in batch.items() if name != "labels"}, batch["labels"]
+    inputs, labels = batch
     loss: Tensor = call(model, moved(inputs, device), labels=moved(labels, device)).loss
     return loss
 
