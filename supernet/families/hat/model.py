@@ -58,6 +58,11 @@ class TranslationTransformer(nn.Module):
         return logits
 
     @property
+    def vocabulary_sizes(self) -> tuple[int, int]:
+        """Numbers of words of the source and of the target."""
+        return self.sizes.encoder.words, self.sizes.decoder.words
+
+    @property
     def most_steps(self) -> int:
         """The most tokens that it can decode, end of sentence included."""
         return self.sizes.positions

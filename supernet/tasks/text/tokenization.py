@@ -105,13 +105,15 @@ def _trained(
     )
     tokenizer.decoder = decoders.Metaspace()
     tokenizer.train_from_iterator(texts, trainer)
-    return _rounded(tokenizer) if kind == "unigram" else tokenizer
+    return _rounded(tokenizer, len(special)) if kind == "unigram" else tokenizer
 
 
-def _rounded(tokenizer: "Tokenizer") -> "Tokenizer":
+def _rounded(tokenizer: "Tokenizer", n_special: int) -> "Tokenizer":
     """Without the last digits of a unigram model's scores, which depend on the order in which threads finish."""
     described = json.loads(tokenizer.to_str())
-    described["model"]["vocab"] = [[piece, round(score, 6)] for piece, score in described["model"]["vocab"]]
+    pieces = [(piece, round(score, 6)) for piece, score in described["model"]["vocab"]]
+    found = sorted(pieces[n_special:], key=lambda pair: (-pair[1], pair[0]))
+    described["model"]["vocab"] = [*pieces[:n_special], *found]
     rounded: Tokenizer = type(tokenizer).from_str(json.dumps(described))
     return rounded
 
