@@ -143,9 +143,22 @@ def _watch(stack: ExitStack, use: Use, memo: Memo | None) -> None:
 
 def count_macs(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any] | None = None) -> int:
     """Multiply-accumulates of `model(*args, **kwargs)`, by PyTorch's flop counter; works on the meta device."""
-    with FlopCounterMode(display=False) as counter, WithoutValues(), torch.no_grad():
+    with FlopCounterMode(display=False) as counter, WithoutValues(), torch.no_grad(), _frozen(model):
         model(*args, **(kwargs or {}))
     return int(counter.get_total_flops()) // 2
+
+
+@contextmanager
+def _frozen(model: nn.Module) -> Iterator[None]:
+    """No parameter asks for gradients: the counter looks for them even where none are recorded."""
+    learnable = [p for p in model.parameters() if p.requires_grad]
+    try:
+        for parameter in learnable:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in learnable:
+            parameter.requires_grad_(True)
 
 
 def _structure(module: nn.Module) -> list[Any]:

@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 _FILLS = {
     *(function for name, function in vars(nn.init).items() if name.endswith("_") and callable(function)),
     *(getattr(Tensor, name) for name in ("normal_", "uniform_", "fill_", "zero_", "copy_")),
+    *(getattr(Tensor, name) for name in ("erfinv_", "mul_", "add_", "clamp_")),  # of truncated normals
 }
 _ELEMENTWISE = {
     getattr(functional, name)

@@ -44,9 +44,23 @@ class Tally:
         self.macs += when * (weights * np.asarray(size) ** 2)
         self.params += when * (weights + (2 * norm + bias) * np.asarray(outputs))
 
-    def linear(self, inputs: Counts | int, outputs: int) -> None:
-        """A linear layer with bias on one vector."""
-        self.conv(inputs, outputs, 1, norm=False, bias=True)
+    def linear(
+        self,
+        inputs: Counts | int,
+        outputs: Counts | int,
+        n: Counts | int = 1,
+        *,
+        bias: bool = True,
+        when: NDArray[np.bool_] | bool = True,
+    ) -> None:
+        """A linear layer on `n` vectors of each sample."""
+        weights = np.asarray(inputs) * outputs
+        self.add(weights * n, weights + bias * np.asarray(outputs), when)
+
+    def add(self, macs: Counts | int = 0, params: Counts | int = 0, when: NDArray[np.bool_] | bool = True) -> None:
+        """Anything else."""
+        self.macs += when * np.asarray(macs)
+        self.params += when * np.asarray(params)
 
     def result(self) -> dict[str, NDArray[np.int64]]:
         """As `SuperNetwork.costs` gives them."""

@@ -1,0 +1,218 @@
+"""Vision transformers as super-networks: elastic depth, width, heads, MLP sizes and resolution."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from timm.layers import resample_abs_pos_embed
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from supernet.architecture import Architecture
+from supernet.families.vit import space
+from supernet.families.vit.costs import count
+from supernet.families.vit.stock import Layers, Stock
+from supernet.layout import Layout
+from supernet.network import SuperNetwork
+from supernet.registry import register
+from supernet.sharing import leading_slice
+from supernet.space import Genes
+
+_HEAD_DIM = 64
+
+
+@register("vit")
+class ElasticViT(SuperNetwork):
+    """A weight-sharing vision transformer whose sub-networks are stock `timm` `VisionTransformer` models.
+
+    Architectures are `{"num_layers": ..., "hidden_size": ..., "num_attention_heads": [...], "intermediate_size": [...],
+    "r": ...}`: the first `num_layers` layers run; each has its own number of heads and of neurons in its MLP; `r` is
+    the resolution in pixels. Sub-networks use the leading channels, heads and neurons, as in AutoFormer
+    (arXiv:2107.00651); queries, keys and values are cut each by themselves, and the size of a head stays. Position
+    embeddings of smaller images are resampled as timm resamples them.
+
+    Args:
+        model: a timm model such as "vit_small_patch16_224", which is the largest sub-network unless other values are
+            given; None: a bare `VisionTransformer` of the given sizes (ViT-B/16 where none are).
+        num_layers, hidden_sizes, num_attention_heads, intermediate_sizes, resolutions: what may vary; by default parts
+            of the model's, and its own resolution alone.
+        head_dim: channels of one head; by default the model's.
+        mean, std: of the input channels, as the network's transforms normalise them; by default the model's.
+        pretrained: start from the weights that timm publishes for the model (downloads them).
+        family: name in checkpoints and reports.
+        settings: further arguments of timm: `num_classes`, `in_chans`, `patch_size`, `class_token`, `global_pool`,
+            `qk_norm`, `init_values`, ...
+
+    Raises ValueError for a model whose blocks, attention or pooling are not those of the standard vision transformer,
+    and for values that it cannot have.
+    """
+
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        num_layers: Sequence[int] | None = None,
+        hidden_sizes: Sequence[int] | None = None,
+        num_attention_heads: Sequence[int] | None = None,
+        intermediate_sizes: Sequence[int] | None = None,
+        resolutions: Sequence[int] | None = None,
+        head_dim: int | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        pretrained: bool = False,
+        family: str = "vit",
+        **settings: Any,
+    ) -> None:
+        self.family = family
+        self.stock = stock = Stock(model, settings, {} if model else _bare(num_layers, hidden_sizes, head_dim))
+        full = stock.template
+        self.head_dim = head_dim or (stock.head_dim if model else _HEAD_DIM)
+        width = max(hidden_sizes or (full.embed_dim,))
+        heads = stock.num_attention_heads if width == full.embed_dim else max(1, width // self.head_dim)
+        neurons = stock.intermediate_size * width // full.embed_dim
+        self.space = space.space_of(
+            num_layers=num_layers or space.layer_numbers(len(full.blocks)),
+            hidden_sizes=hidden_sizes or self._hidden_sizes(full),
+            num_attention_heads=num_attention_heads or space.attention_heads(heads),
+            intermediate_sizes=intermediate_sizes or space.intermediate_sizes(neurons),
+            resolutions=resolutions or full.patch_embed.img_size,
+        )
+        self._check(full)
+        self.mean = tuple(mean or stock.pretrained_cfg.get("mean") or (0.5,) * full.in_chans)
+        self.std = tuple(std or stock.pretrained_cfg.get("std") or (0.5,) * full.in_chans)
+        super().__init__()
+        if pretrained:
+            self._load_pretrained()
+
+    @property
+    def name(self) -> str:
+        """The family's name, as in checkpoints and reports."""
+        return self.family
+
+    @property
+    def title(self) -> str:
+        """The family and timm's name of the model."""
+        return self.family if self.stock.model is None else f"{self.family} of {self.stock.model}"
+
+    def build(self, architecture: Architecture) -> VisionTransformer:
+        """A stock timm model; its `pretrained_cfg` names the input size and normalisation that its transforms use."""
+        model = self.stock.build(**self._sizes(architecture))
+        model.pretrained_cfg = model.default_cfg = self._pretrained_cfg(architecture)
+        return model
+
+    def example_inputs(self, architecture: Architecture, batch_size: int = 1) -> tuple[Tensor, ...]:
+        """Normal images at the architecture's resolution."""
+        shape = (batch_size, self.stock.template.in_chans, architecture["r"], architecture["r"])
+        return (torch.randn(shape, generator=torch.Generator().manual_seed(0)),)
+
+    def slice_shared(self, name: str, owner: nn.Module, shape: torch.Size) -> Tensor:
+        """Leading slices: of each matrix by itself where several are packed in one, of resampled position embeddings."""
+        tensor = self._tensors[name]
+        if name == "pos_embed":
+            return leading_slice(self._resampled(tensor, shape[1]), shape)
+        block, _, part = name.rpartition(".")[0].partition(".")[2].partition(".")
+        n_packed = self.stock.packed.get(part, 1) if name.startswith("blocks.") and block else 1
+        if n_packed == 1 or tensor.shape == shape:
+            return super().slice_shared(name, owner, shape)
+        each = tensor.unflatten(0, (n_packed, -1))
+        return leading_slice(each, (n_packed, shape[0] // n_packed, *shape[1:])).flatten(0, 1)
+
+    def blocks_of(self, model: nn.Module) -> dict[str, list[nn.Module]]:
+        """Patches, layers, and what is behind them: on all tokens, and on what they are pooled to."""
+        parts = {name: model.get_submodule(name) for name, _ in model.named_children()}
+        names = {"patches": ["patch_embed"], "norm_pre": ["norm_pre"], "norm": ["norm"], "pool": ["attn_pool"]}
+        found = {slot: [parts[n] for n in named if n in parts] for slot, named in names.items()}
+        layers = {f"blocks.{i}": [block] for i, block in parts["blocks"].named_children()}
+        head = [parts[name] for name in ("fc_norm", "head_drop", "head")]
+        ordered = {"patches": found["patches"], "norm_pre": found["norm_pre"], **layers, "norm": found["norm"]}
+        return {
+            slot: modules
+            for slot, modules in {**ordered, "pool": found["pool"], "head": head}.items()
+            if any(not isinstance(module, nn.Identity) for module in modules)
+        }
+
+    def block_genes(self) -> dict[str, list[str]]:
+        """All see width and resolution; layers also their own heads and neurons."""
+        ends = ["hidden_size", "r"]
+        depth = ["num_layers"] if self.stock.settings.get("drop_path_rate") else []  # it rises up to the last layer
+        layers = {
+            f"blocks.{i}": [*depth, "hidden_size", f"num_attention_heads[{i}]", f"intermediate_size[{i}]", "r"]
+            for i in range(max(self.space.choice("num_layers").values))
+        }
+        return {"patches": ends, "norm_pre": ends, **layers, "norm": ends, "pool": ends, "head": ends}
+
+    def costs(self, architectures: Sequence[Mapping[str, Any]] | Genes) -> dict[str, NDArray[np.int64]]:
+        """Exact `macs` (one sample) and `params` of each architecture, in closed form."""
+        return count(self.space, self.stock, self.head_dim, self.space.genes_of(architectures))
+
+    def published_layout(self) -> Layout:
+        """timm's: the state dict of the largest sub-network."""
+        return Layout("timm", {f"shared.{name}": name for name in self.shared.state_dict()})
+
+    def library_code(self, architecture: Architecture) -> str:
+        """Python that builds the sub-network with timm alone and loads `model.safetensors`, for deployment bundles."""
+        return self.stock.library_code(**self._sizes(architecture))
+
+    # --- internals ---
+
+    def _sizes(self, architecture: Architecture) -> dict[str, Any]:
+        heads, neurons = (architecture[name][: architecture["num_layers"]] for name in space.LAYER_CHOICES)
+        return {
+            "layers": list(zip(heads, neurons, strict=True)),
+            "head_dim": self.head_dim,
+            "hidden_size": architecture["hidden_size"],
+            "resolution": architecture["r"],
+        }
+
+    def _pretrained_cfg(self, architecture: Architecture) -> dict[str, Any]:
+        full, resolution = self.stock.template, architecture["r"]
+        return {
+            **self.stock.pretrained_cfg,
+            "architecture": self.stock.model or self.family,
+            "input_size": (full.in_chans, resolution, resolution),
+            "mean": self.mean,
+            "std": self.std,
+            "num_classes": full.num_classes,
+        }
+
+    def _resampled(self, positions: Tensor, n_tokens: int) -> Tensor:
+        """Position embeddings [1, tokens, width] for another square grid."""
+        full = self.stock.template
+        prefix = 0 if full.no_embed_class else full.num_prefix_tokens
+        old, new = (math.isqrt(n - prefix) for n in (positions.shape[1], n_tokens))
+        return resample_abs_pos_embed(positions, [new, new], [old, old], num_prefix_tokens=prefix)
+
+    def _hidden_sizes(self, full: VisionTransformer) -> Sequence[int]:
+        return space.hidden_sizes(full.embed_dim) if full.attn_pool is None else (full.embed_dim,)
+
+    def _check(self, full: VisionTransformer) -> None:
+        widths = self.space.choice("hidden_size").values
+        if full.attn_pool is not None and widths != (full.embed_dim,):
+            raise ValueError(
+                f"vit: hidden_sizes must be ({full.embed_dim},), got {widths}: an attention pool keeps its width"
+            )
+        patch, smallest = full.patch_embed.patch_size[0], self.space.choice("r").values[0]
+        if smallest < patch:
+            raise ValueError(f"vit: resolutions must be at least a patch of {patch} pixels, got {smallest}")
+
+    def _load_pretrained(self) -> None:
+        if self.stock.model is None:
+            raise ValueError("vit: pretrained weights need the name of a timm model: give model=...")
+        published = self.stock.pretrained(self.largest["r"]).state_dict()
+        own = self.shared.state_dict()
+        if differing := [n for n in own if n not in published or own[n].shape != published[n].shape]:
+            raise ValueError(
+                f"vit: the largest sub-network must be {self.stock.model} itself to start from its weights: "
+                f"{differing[0]} differs"
+            )
+        self.shared.load_state_dict(published)
+
+
+def _bare(num_layers: Sequence[int] | None, hidden_sizes: Sequence[int] | None, head_dim: int | None) -> dict[str, int]:
+    """Sizes of the largest sub-network where timm has no name for it."""
+    width = max(hidden_sizes or (768,))
+    heads, rest = divmod(width, head_dim or _HEAD_DIM)
+    return {"embed_dim": width, "depth": max(num_layers or (12,)), "num_heads": 1 if rest else heads}

@@ -1,0 +1,94 @@
+"""What varies in a vision transformer: defaults, and configurations as they are published."""
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from supernet.architecture import ArchitectureError
+from supernet.space import Choice, SearchSpace, within_depth
+
+LAYER_CHOICES = ("num_attention_heads", "intermediate_size")
+
+_PUBLISHED = {"vit_hidden_sizes": "hidden_size", "vit_intermediate_sizes": "intermediate_size"}
+_MULTIPLE = 32
+
+
+def hidden_sizes(full: int) -> tuple[int, ...]:
+    """By default about 2/3, 5/6 and all of the width."""
+    return tuple(sorted({_rounded(full * 2 / 3), _rounded(full * 5 / 6), full} & set(range(1, full + 1))))
+
+
+def intermediate_sizes(full: int) -> tuple[int, ...]:
+    """By default a third, two thirds and all of the neurons."""
+    return tuple(sorted({math.ceil(full / 3), math.ceil(2 * full / 3), full}))
+
+
+def attention_heads(full: int) -> tuple[int, ...]:
+    """By default half, two thirds, five sixths and all of the heads."""
+    return tuple(sorted({math.ceil(full * part / 6) for part in (3, 4, 5, 6)}))
+
+
+def layer_numbers(full: int) -> tuple[int, ...]:
+    """By default from half of the layers on."""
+    return tuple(range(math.ceil(full / 2), full + 1))
+
+
+def space_of(
+    *,
+    num_layers: Sequence[int],
+    hidden_sizes: Sequence[int],
+    num_attention_heads: Sequence[int],
+    intermediate_sizes: Sequence[int],
+    resolutions: Sequence[int],
+) -> SearchSpace:
+    """The space over these values; layers beyond the depth have no say.
+
+    Raises ValueError unless all are positive integers.
+    """
+    deepest = max(num_layers)
+    exists = within_depth("num_layers", [deepest])
+    depths, widths = _ascending("num_layers", num_layers), _ascending("hidden_sizes", hidden_sizes)
+    pixels = _ascending("resolutions", resolutions)
+    constant = {name: v[0] for name, v in {"hidden_size": widths, "r": pixels}.items() if len(v) == 1}
+    return SearchSpace(
+        Choice("num_layers", depths),
+        Choice("hidden_size", widths),
+        Choice("num_attention_heads", _ascending("num_attention_heads", num_attention_heads), deepest, exists),
+        Choice("intermediate_size", _ascending("intermediate_sizes", intermediate_sizes), deepest, exists),
+        Choice("r", pixels),
+        translate=partial(published, deepest=deepest, constant=constant),
+    )
+
+
+def published(mapping: Mapping[str, Any], *, deepest: int, constant: Mapping[str, int]) -> Mapping[str, Any]:
+    """A configuration as users keep it, in the space's vocabulary.
+
+    Takes the names that hardware-aware searches publish (`vit_hidden_sizes`, `vit_intermediate_sizes`), lists that end
+    with the last layer, and may leave out what has one value only.
+
+    Raises ArchitectureError for a list shorter than the number of layers.
+    """
+    values = dict(constant) | {_PUBLISHED.get(name, name): value for name, value in mapping.items()}
+    n_layers = values.get("num_layers")
+    if isinstance(n_layers, (list, tuple)) and len(n_layers) == 1:
+        n_layers = n_layers[0]
+    for name in LAYER_CHOICES:
+        listed = values.get(name)
+        if isinstance(listed, (list, tuple)) and len(listed) < deepest and isinstance(n_layers, int):
+            if not listed or len(listed) < n_layers:
+                raise ArchitectureError(f"{name} needs a value for each of {n_layers} layers, got {list(listed)}")
+            values[name] = [*listed, *[listed[-1]] * (deepest - len(listed))]
+    return values
+
+
+def _rounded(size: float) -> int:
+    return max(_MULTIPLE, _MULTIPLE * round(size / _MULTIPLE))
+
+
+def _ascending(name: str, values: Sequence[int]) -> tuple[int, ...]:
+    """The distinct values in ascending order. Raises ValueError unless they are positive integers."""
+    found = tuple(sorted(set(values)))
+    if not found or any(isinstance(v, bool) or int(v) != v or v < 1 for v in found):
+        raise ValueError(f"vit: {name} must be positive integers, got {list(values)}")
+    return tuple(int(v) for v in found)
