@@ -54,7 +54,7 @@ class Tally:
         when: NDArray[np.bool_] | bool = True,
     ) -> None:
         """A linear layer on `n` vectors of each sample."""
-        weights = np.asarray(inputs) * outputs
+        weights: Counts = np.asarray(inputs) * np.asarray(outputs)
         self.add(weights * n, weights + bias * np.asarray(outputs), when)
 
     def add(self, macs: Counts | int = 0, params: Counts | int = 0, when: NDArray[np.bool_] | bool = True) -> None:

@@ -6,6 +6,7 @@ from torch import nn
 
 from supernet import Choice, SearchSpace, SuperNetwork, within_depth
 from supernet.families.mobilenetv3 import ElasticMobileNetV3, Stage
+from supernet.families.vit import ElasticViT
 
 
 class TinyNet(SuperNetwork):
@@ -43,9 +44,20 @@ def tiny_mobilenetv3(**changes):
     return ElasticMobileNetV3(stages, **(settings | {"depths": (1, 2), **changes}))
 
 
-@pytest.fixture(params=[TinyNet, tiny_mobilenetv3], ids=["custom", "mobilenetv3"])
+def tiny_vit(**changes):
+    settings = {"depths": (1, 2, 3), "hidden_sizes": (20, 32), "heads": (1, 2, 3), "mlp_sizes": (24, 50), "head_dim": 8}
+    settings |= {"patch_size": 4, "resolutions": (12, 16), "num_classes": 5}
+    return ElasticViT(**(settings | changes))
+
+
+@pytest.fixture(params=[TinyNet, tiny_mobilenetv3, tiny_vit], ids=["custom", "mobilenetv3", "vit"])
 def net(request):
     return randomised(request.param())
+
+
+@pytest.fixture
+def vit():
+    return randomised(tiny_vit())
 
 
 @pytest.fixture

@@ -62,7 +62,8 @@ def test_gradients_reach_the_shared_weights_and_nothing_outside_the_slice(net):
     reached = {name: p.grad for name, p in net.shared.named_parameters() if p.grad is not None}
     assert set(reached) == {name for name in shares if name in dict(net.shared.named_parameters())}
     for name, gradient in reached.items():
-        assert gradient.count_nonzero() <= shares[name].numel() or "conv_dw" in name
+        computed = "conv_dw" in name or name == "pos_embed"  # by kernel transforms, by resampling
+        assert gradient.count_nonzero() <= shares[name].numel() or computed
 
 
 def test_costs_equal_those_of_the_extracted_model(net):

@@ -1,8 +1,9 @@
 """Multiply-accumulates and parameters of vision transformers in closed form."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
-from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from supernet.blocks import count_macs
@@ -27,12 +28,14 @@ def count(space: SearchSpace, stock: Stock, head_dim: int, genes: Genes) -> dict
         heads = at["num_attention_heads"][:, layer]
         _count_attention(tally, stock.block.attn, head_dim, heads, width, tokens, exists)
         _count_mlp(tally, stock, width, at["intermediate_size"][:, layer], tokens, exists)
-        between = _per_channel(full.embed_dim, *(m for n, m in stock.block.named_children() if n not in ("attn", "mlp")))
+        between = _per_channel(
+            full.embed_dim, *(m for n, m in stock.block.named_children() if n not in ("attn", "mlp"))
+        )
         tally.add(params=between * width, when=exists)
     return tally.result()
 
 
-def _count_ends(tally: Tally, full: VisionTransformer, width: Counts, patches: Counts) -> None:
+def _count_ends(tally: Tally, full: Any, width: Counts, patches: Counts) -> None:
     """What is before and behind the blocks."""
     patch = full.patch_embed.proj
     tally.linear(patch.weight[0].numel(), width, patches, bias=patch.bias is not None)
@@ -49,7 +52,7 @@ def _count_ends(tally: Tally, full: VisionTransformer, width: Counts, patches: C
 
 def _count_attention(
     tally: Tally,
-    attention: nn.Module,
+    attention: Any,
     head_dim: int,
     heads: Counts,
     width: Counts,
@@ -77,7 +80,7 @@ def _count_mlp(
     tally.add(params=_per_channel(stock.intermediate_size, mlp.norm) * neurons, when=exists)
 
 
-def _count_pool(tally: Tally, full: VisionTransformer, tokens: Counts) -> None:
+def _count_pool(tally: Tally, full: Any, tokens: Counts) -> None:
     """An attention pool, whose width does not vary."""
     pool, macs = full.attn_pool.eval(), np.zeros_like(tokens)
     for n in np.unique(tokens):
@@ -87,6 +90,6 @@ def _count_pool(tally: Tally, full: VisionTransformer, tokens: Counts) -> None:
     tally.add(macs, _per_channel(1, pool))
 
 
-def _per_channel(width: int, *modules: nn.Module) -> int:
+def _per_channel(width: int, *modules: Any) -> int:
     """Learnable values of layers that have as many for each of their channels."""
-    return sum(p.numel() for module in modules for p in module.parameters()) // width
+    return sum(int(p.numel()) for module in modules for p in module.parameters()) // width

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from supernet.architecture import Architecture
 from supernet.families.vit import space
 from supernet.families.vit.costs import count
-from supernet.families.vit.stock import Layers, Stock
+from supernet.families.vit.stock import Stock
 from supernet.layout import Layout
 from supernet.network import SuperNetwork
 from supernet.registry import register
@@ -37,8 +37,8 @@ class ElasticViT(SuperNetwork):
     Args:
         model: a timm model such as "vit_small_patch16_224", which is the largest sub-network unless other values are
             given; None: a bare `VisionTransformer` of the given sizes (ViT-B/16 where none are).
-        num_layers, hidden_sizes, num_attention_heads, intermediate_sizes, resolutions: what may vary; by default parts
-            of the model's, and its own resolution alone.
+        depths, hidden_sizes, heads, mlp_sizes, resolutions: what may vary; by default parts of the model's, and its own
+            resolution alone.
         head_dim: channels of one head; by default the model's.
         mean, std: of the input channels, as the network's transforms normalise them; by default the model's.
         pretrained: start from the weights that timm publishes for the model (downloads them).
@@ -54,10 +54,10 @@ class ElasticViT(SuperNetwork):
         self,
         model: str | None = None,
         *,
-        num_layers: Sequence[int] | None = None,
+        depths: Sequence[int] | None = None,
         hidden_sizes: Sequence[int] | None = None,
-        num_attention_heads: Sequence[int] | None = None,
-        intermediate_sizes: Sequence[int] | None = None,
+        heads: Sequence[int] | None = None,
+        mlp_sizes: Sequence[int] | None = None,
         resolutions: Sequence[int] | None = None,
         head_dim: int | None = None,
         mean: Sequence[float] | None = None,
@@ -67,22 +67,24 @@ class ElasticViT(SuperNetwork):
         **settings: Any,
     ) -> None:
         self.family = family
-        self.stock = stock = Stock(model, settings, {} if model else _bare(num_layers, hidden_sizes, head_dim))
+        self.stock = stock = Stock(model, settings, {} if model else _bare(depths, hidden_sizes, head_dim))
         full = stock.template
         self.head_dim = head_dim or (stock.head_dim if model else _HEAD_DIM)
         width = max(hidden_sizes or (full.embed_dim,))
-        heads = stock.num_attention_heads if width == full.embed_dim else max(1, width // self.head_dim)
+        n_heads = stock.num_attention_heads if width == full.embed_dim else max(1, width // self.head_dim)
         neurons = stock.intermediate_size * width // full.embed_dim
         self.space = space.space_of(
-            num_layers=num_layers or space.layer_numbers(len(full.blocks)),
-            hidden_sizes=hidden_sizes or self._hidden_sizes(full),
-            num_attention_heads=num_attention_heads or space.attention_heads(heads),
-            intermediate_sizes=intermediate_sizes or space.intermediate_sizes(neurons),
+            depths=depths or space.default_depths(len(full.blocks)),
+            hidden_sizes=hidden_sizes or self._default_hidden_sizes(full),
+            heads=heads or space.default_heads(n_heads),
+            mlp_sizes=mlp_sizes or space.default_mlp_sizes(neurons),
             resolutions=resolutions or full.patch_embed.img_size,
         )
         self._check(full)
-        self.mean = tuple(mean or stock.pretrained_cfg.get("mean") or (0.5,) * full.in_chans)
-        self.std = tuple(std or stock.pretrained_cfg.get("std") or (0.5,) * full.in_chans)
+        self.mean, self.std = (
+            tuple(given or _per_channel(stock.pretrained_cfg.get(name, (0.5,)), full.in_chans))
+            for name, given in (("mean", mean), ("std", std))
+        )
         super().__init__()
         if pretrained:
             self._load_pretrained()
@@ -109,30 +111,28 @@ class ElasticViT(SuperNetwork):
         return (torch.randn(shape, generator=torch.Generator().manual_seed(0)),)
 
     def slice_shared(self, name: str, owner: nn.Module, shape: torch.Size) -> Tensor:
-        """Leading slices: of each matrix by itself where several are packed in one, of resampled position embeddings."""
+        """Leading slices: of each of the matrices that one holds, and of position embeddings for the size of image."""
         tensor = self._tensors[name]
         if name == "pos_embed":
             return leading_slice(self._resampled(tensor, shape[1]), shape)
-        block, _, part = name.rpartition(".")[0].partition(".")[2].partition(".")
-        n_packed = self.stock.packed.get(part, 1) if name.startswith("blocks.") and block else 1
-        if n_packed == 1 or tensor.shape == shape:
+        n_matrices = next((n for layer, n in self.stock.packed.items() if f".{layer}." in name), 1)
+        if n_matrices == 1 or tensor.shape == shape:
             return super().slice_shared(name, owner, shape)
-        each = tensor.unflatten(0, (n_packed, -1))
-        return leading_slice(each, (n_packed, shape[0] // n_packed, *shape[1:])).flatten(0, 1)
+        matrices = tensor.unflatten(0, (n_matrices, -1))
+        return leading_slice(matrices, (n_matrices, shape[0] // n_matrices, *shape[1:])).flatten(0, 1)
 
     def blocks_of(self, model: nn.Module) -> dict[str, list[nn.Module]]:
         """Patches, layers, and what is behind them: on all tokens, and on what they are pooled to."""
-        parts = {name: model.get_submodule(name) for name, _ in model.named_children()}
-        names = {"patches": ["patch_embed"], "norm_pre": ["norm_pre"], "norm": ["norm"], "pool": ["attn_pool"]}
-        found = {slot: [parts[n] for n in named if n in parts] for slot, named in names.items()}
-        layers = {f"blocks.{i}": [block] for i, block in parts["blocks"].named_children()}
-        head = [parts[name] for name in ("fc_norm", "head_drop", "head")]
-        ordered = {"patches": found["patches"], "norm_pre": found["norm_pre"], **layers, "norm": found["norm"]}
-        return {
-            slot: modules
-            for slot, modules in {**ordered, "pool": found["pool"], "head": head}.items()
-            if any(not isinstance(module, nn.Identity) for module in modules)
+        slots = {
+            "patches": [model.get_submodule("patch_embed")],
+            "norm_pre": [model.get_submodule("norm_pre")],
+            **{f"blocks.{i}": [block] for i, block in model.get_submodule("blocks").named_children()},
+            "norm": [model.get_submodule("norm")],
+            "pool": [pool] if isinstance(pool := getattr(model, "attn_pool", None), nn.Module) else [],
+            "head": [model.get_submodule(name) for name in ("fc_norm", "head_drop", "head")],
         }
+        idle = (nn.Identity, nn.Dropout)
+        return {slot: parts for slot, parts in slots.items() if not all(isinstance(part, idle) for part in parts)}
 
     def block_genes(self) -> dict[str, list[str]]:
         """All see width and resolution; layers also their own heads and neurons."""
@@ -183,10 +183,11 @@ class ElasticViT(SuperNetwork):
         full = self.stock.template
         prefix = 0 if full.no_embed_class else full.num_prefix_tokens
         old, new = (math.isqrt(n - prefix) for n in (positions.shape[1], n_tokens))
-        return resample_abs_pos_embed(positions, [new, new], [old, old], num_prefix_tokens=prefix)
+        found: Tensor = resample_abs_pos_embed(positions, [new, new], [old, old], num_prefix_tokens=prefix)
+        return found
 
-    def _hidden_sizes(self, full: VisionTransformer) -> Sequence[int]:
-        return space.hidden_sizes(full.embed_dim) if full.attn_pool is None else (full.embed_dim,)
+    def _default_hidden_sizes(self, full: VisionTransformer) -> Sequence[int]:
+        return space.default_hidden_sizes(full.embed_dim) if full.attn_pool is None else (full.embed_dim,)
 
     def _check(self, full: VisionTransformer) -> None:
         widths = self.space.choice("hidden_size").values
@@ -211,8 +212,13 @@ class ElasticViT(SuperNetwork):
         self.shared.load_state_dict(published)
 
 
-def _bare(num_layers: Sequence[int] | None, hidden_sizes: Sequence[int] | None, head_dim: int | None) -> dict[str, int]:
+def _bare(depths: Sequence[int] | None, hidden_sizes: Sequence[int] | None, head_dim: int | None) -> dict[str, int]:
     """Sizes of the largest sub-network where timm has no name for it."""
     width = max(hidden_sizes or (768,))
     heads, rest = divmod(width, head_dim or _HEAD_DIM)
-    return {"embed_dim": width, "depth": max(num_layers or (12,)), "num_heads": 1 if rest else heads}
+    return {"embed_dim": width, "depth": max(depths or (12,)), "num_heads": 1 if rest else heads}
+
+
+def _per_channel(values: Sequence[float], n_channels: int) -> Sequence[float]:
+    """One value per channel: the mean where the model was made for another number of them."""
+    return values if len(values) == n_channels else (sum(values) / len(values),) * n_channels

@@ -14,48 +14,47 @@ _PUBLISHED = {"vit_hidden_sizes": "hidden_size", "vit_intermediate_sizes": "inte
 _MULTIPLE = 32
 
 
-def hidden_sizes(full: int) -> tuple[int, ...]:
+def default_hidden_sizes(full: int) -> tuple[int, ...]:
     """By default about 2/3, 5/6 and all of the width."""
     return tuple(sorted({_rounded(full * 2 / 3), _rounded(full * 5 / 6), full} & set(range(1, full + 1))))
 
 
-def intermediate_sizes(full: int) -> tuple[int, ...]:
+def default_mlp_sizes(full: int) -> tuple[int, ...]:
     """By default a third, two thirds and all of the neurons."""
     return tuple(sorted({math.ceil(full / 3), math.ceil(2 * full / 3), full}))
 
 
-def attention_heads(full: int) -> tuple[int, ...]:
+def default_heads(full: int) -> tuple[int, ...]:
     """By default half, two thirds, five sixths and all of the heads."""
     return tuple(sorted({math.ceil(full * part / 6) for part in (3, 4, 5, 6)}))
 
 
-def layer_numbers(full: int) -> tuple[int, ...]:
+def default_depths(full: int) -> tuple[int, ...]:
     """By default from half of the layers on."""
     return tuple(range(math.ceil(full / 2), full + 1))
 
 
 def space_of(
     *,
-    num_layers: Sequence[int],
+    depths: Sequence[int],
     hidden_sizes: Sequence[int],
-    num_attention_heads: Sequence[int],
-    intermediate_sizes: Sequence[int],
+    heads: Sequence[int],
+    mlp_sizes: Sequence[int],
     resolutions: Sequence[int],
 ) -> SearchSpace:
     """The space over these values; layers beyond the depth have no say.
 
     Raises ValueError unless all are positive integers.
     """
-    deepest = max(num_layers)
+    depths, widths = _ascending("depths", depths), _ascending("hidden_sizes", hidden_sizes)
+    pixels, deepest = _ascending("resolutions", resolutions), depths[-1]
     exists = within_depth("num_layers", [deepest])
-    depths, widths = _ascending("num_layers", num_layers), _ascending("hidden_sizes", hidden_sizes)
-    pixels = _ascending("resolutions", resolutions)
     constant = {name: v[0] for name, v in {"hidden_size": widths, "r": pixels}.items() if len(v) == 1}
     return SearchSpace(
         Choice("num_layers", depths),
         Choice("hidden_size", widths),
-        Choice("num_attention_heads", _ascending("num_attention_heads", num_attention_heads), deepest, exists),
-        Choice("intermediate_size", _ascending("intermediate_sizes", intermediate_sizes), deepest, exists),
+        Choice("num_attention_heads", _ascending("heads", heads), deepest, exists),
+        Choice("intermediate_size", _ascending("mlp_sizes", mlp_sizes), deepest, exists),
         Choice("r", pixels),
         translate=partial(published, deepest=deepest, constant=constant),
     )

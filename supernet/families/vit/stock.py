@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import timm
+from timm import create_model
 from timm.layers import Attention, AttentionPoolLatent, GluMlp, Mlp, PatchEmbed, SwiGLU
 from timm.models.vision_transformer import Block, ResPostBlock, VisionTransformer
 from torch import nn
@@ -16,9 +17,9 @@ from supernet.families.vit.blocks import elastic_blocks
 
 _ELASTIC = {
     "embed_dim": "hidden_sizes",
-    "depth": "num_layers",
-    "num_heads": "num_attention_heads",
-    "mlp_ratio": "intermediate_sizes",
+    "depth": "depths",
+    "num_heads": "heads",
+    "mlp_ratio": "mlp_sizes",
     "img_size": "resolutions",
 }
 _SUPPORTED = (
@@ -64,14 +65,20 @@ class Stock:
         """
         if self.model is not None and not timm.is_model(self.model.partition(".")[0]):
             raise ValueError(f"vit: timm has no model {self.model!r}; timm.list_models('vit*') names those it has")
-        model = build_on_meta(self._create)
+        try:
+            model = build_on_meta(self._create)
+        except (AssertionError, RuntimeError, TypeError) as error:  # unknown tags and settings, values that do not fit
+            raise ValueError(f"vit: timm cannot make {self._title}: {error}") from error
         if type(model) is not VisionTransformer:
-            raise ValueError(f"vit: {self.model} is a {type(model).__name__}, not a plain timm VisionTransformer")
+            raise ValueError(f"vit: {self._title} is a {type(model).__name__}, not a plain timm VisionTransformer")
         for path, kinds in _SUPPORTED:
             part = _part(model, path)
             if not isinstance(part, kinds):
-                raise ValueError(f"vit: {path} of {self.model} is a {type(part).__name__}, which cannot be made elastic")
-        patch, image = model.patch_embed.patch_size, model.patch_embed.img_size
+                raise ValueError(
+                    f"vit: {path} of {self._title} is a {type(part).__name__}, which cannot be made elastic"
+                )
+        embed: Any = model.patch_embed
+        patch, image = embed.patch_size, embed.img_size
         if len(set(patch)) > 1 or len(set(image)) > 1:
             raise ValueError(f"vit: images and patches must be square, got images {image} and patches {patch}")
         return model
@@ -82,7 +89,7 @@ class Stock:
         return dict(getattr(self.template, "pretrained_cfg", None) or {})
 
     @property
-    def block(self) -> nn.Module:
+    def block(self) -> Any:
         """One of the equal blocks."""
         return self.template.blocks[0]
 
@@ -119,7 +126,7 @@ class Stock:
 
     def library_code(self, layers: Layers, *, head_dim: int, hidden_size: int, resolution: int) -> str:
         """Python that builds the same model with timm alone and loads `model.safetensors`."""
-        arguments = self.settings | self._arguments(layers, head_dim, hidden_size, resolution)
+        arguments = {**self.settings, **self._arguments(layers, head_dim, hidden_size, resolution)}
         given = [f"{name}={value!r}" for name, value in arguments.items()]
         kind = type(self.block).__name__
         imports, function = ["from timm.models.vision_transformer import VisionTransformer"], ""
@@ -147,9 +154,13 @@ class Stock:
 
     # --- internals ---
 
+    @property
+    def _title(self) -> str:
+        return self.model or "a bare VisionTransformer"
+
     def _create(self, **arguments: Any) -> VisionTransformer:
         given = {**self.settings, **self.sizes, **arguments}
-        return VisionTransformer(**given) if self.model is None else timm.create_model(self.model, **given)
+        return VisionTransformer(**given) if self.model is None else create_model(self.model, **given)
 
     def _arguments(self, layers: Layers, head_dim: int, hidden_size: int, resolution: int) -> dict[str, Any]:
         """Arguments of timm: all of them where all layers are alike."""
@@ -184,9 +195,10 @@ model.eval()
 
 
 def _part(model: nn.Module, path: str) -> Any:
+    part: Any = model
     for name in path.split("."):
-        model = model[int(name)] if name.isdigit() else getattr(model, name, None)  # type: ignore[index, assignment]
-    return model
+        part = part[int(name)] if name.isdigit() else getattr(part, name, None)
+    return part
 
 
 def _is_plain(value: Any) -> bool:
