@@ -2,7 +2,7 @@
 
 from search import tactics
 from search.api import run
-from search.engine import Engine, Job, LocalEngine, Outcome
+from search.engines import Engine, Job, LocalEngine, Outcome, ProcessEngine, RayEngine
 from search.errors import ConstraintError, SearchError, StoreError
 from search.history import History
 from search.objective import Constraint, Objective
@@ -23,7 +23,9 @@ __all__ = [
     "Objective",
     "Outcome",
     "Problem",
+    "ProcessEngine",
     "Proposal",
+    "RayEngine",
     "Result",
     "SearchError",
     "Store",

@@ -1,13 +1,13 @@
 """`search.run`: checks what it is given, opens the store and hands over to the driver."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from search.driver import Driver, identity_of
-from search.engine import Engine, LocalEngine
+from search.driver import Driver, identity_of, n_workers
+from search.engines import Engine, LocalEngine
 from search.errors import SearchError
 from search.history import History
 from search.objective import Objective
@@ -31,6 +31,7 @@ def run(
     batch_size: int | None = None,
     predictor: Any = "auto",
     engine: Engine | None = None,
+    asynchronous: bool | None = None,
     progress: bool | Callable[[History], None] = True,
     name: str | None = None,
 ) -> Result:
@@ -53,7 +54,10 @@ def run(
             and 50; a study keeps the one it began with.
         predictor: for tactics given by name that predict: a name for `predictors.create`, a predictor or a function
             that makes one.
-        engine: carries out the measurements; None: one after the other in this process.
+        engine: carries out the measurements; None: one after the other in this process. See `ProcessEngine`.
+        asynchronous: propose as soon as a worker is free, with the first batch as a whole, rather than batch by batch.
+            None: where the engine has several workers. Batch by batch, equal seeds give equal proposals; this way they
+            depend on what is known at the time.
         progress: a bar on a terminal and log lines elsewhere (True), nothing (False), or a function that is called
             with the history after each evaluation.
         name: makes studies different that agree in all else.
@@ -69,10 +73,12 @@ def run(
         problem,
         {"tactic": described(chosen), "seed": int(seed), "batch_size": batch_size, "name": name},
     )
-    with show(progress, budget) as shown, _opened(store) as opened:
+    measuring = LocalEngine() if engine is None else engine
+    ahead = n_workers(measuring) > 1 if asynchronous is None else bool(asynchronous)
+    with show(progress, budget) as shown, _opened(store) as opened, _closed_after(measuring):
         opened.bind(space)
         study = opened.study(identity, size)
-        return Driver(problem, chosen, opened, study, engine or LocalEngine(), budget, int(seed), shown).run()
+        return Driver(problem, chosen, opened, study, measuring, budget, int(seed), shown, ahead).run()
 
 
 def described(thing: Any) -> Any:
@@ -118,6 +124,14 @@ def first_batch_size(tactic: Tactic, budget: int, given: int | None) -> int:
 def _require_count(name: str, value: Any, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise SearchError(f"{name} must be an integer of at least {least}, got {value!r}")
+
+
+@contextmanager
+def _closed_after(engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        getattr(engine, "close", lambda: None)()
 
 
 def _opened(store: Any) -> Any:

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
+from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr, ndtri
 
 from search.errors import ConstraintError, SearchError
 from supernet.architecture import Architecture
@@ -126,11 +126,13 @@ class Constraint:
             std: shape (n,).
             confidence: the probability that counts as enough, in (0, 1); 0.5 gives the mean.
         """
-        margin = float(ndtri(confidence)) * std
+        margin = NormalDist().inv_cdf(confidence) * std
         return mean + margin if self.operator == "<=" else mean - margin
 
     def probability(self, mean: NDArray[np.float64], std: NDArray[np.float64]) -> NDArray[np.float64]:
         """Probability that normally distributed values lie within; 0 or 1 where `std` is 0, 0 for NaN. Shape (n,)."""
+        from scipy.special import ndtr
+
         excess = self._excess(mean)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             uncertain = ndtr(-excess / std)

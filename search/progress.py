@@ -97,7 +97,7 @@ def describe(history: History) -> str:
         if len(known):
             best = known[:, column].max() if objective.goal == "max" else known[:, column].min()
             parts.append(f"{objective.name} {best:.4g}")
-    if len(history.objectives) > 1:
+    if len(history.objectives) > 1 and history.reference is not None:
         parts.append(f"hypervolume {history.hypervolume:.4g}")
     if n_failed := int(np.count_nonzero(~history.measured)):
         parts.append(f"{n_failed} failed")

@@ -5,9 +5,9 @@ import pkgutil
 from typing import Any
 
 from search.errors import SearchError
-from search.tactics.base import Proposal, Tactic, default_batch_size, register, registered
+from search.tactics.base import Proposal, Tactic, asked, default_batch_size, register, registered
 
-__all__ = ["Proposal", "Tactic", "available", "create", "default_batch_size", "register", "settings_of"]
+__all__ = ["Proposal", "Tactic", "asked", "available", "create", "default_batch_size", "register", "settings_of"]
 
 
 def available() -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import numpy as np
 
 from search.history import History
-from search.problem import Values
+from search.problem import Problem, Values, View
 from supernet.space import Genes
 
 LARGEST_BATCH = 50
@@ -35,6 +35,43 @@ class Tactic(Protocol):
         The driver drops what was seen before and what violates a cheap constraint; nothing left ends the search.
         """
         ...
+
+
+def asked(tactic: Tactic, history: History, n: int, rng: np.random.Generator) -> Proposal:
+    """What a tactic proposes, as genes, for all devices of the problem.
+
+    A tactic that looks at `Problem.views` itself says so with an attribute `sees_devices = True`. Any other is asked
+    for one device after the other, each time as if that were all, with what it proposed before pending; devices take
+    turns at having the first and the odd architectures.
+    """
+    if not history.problem.devices or getattr(tactic, "sees_devices", False):
+        return _as_proposal(tactic.propose(history, n, rng), history)
+    views, first = history.problem.views, len(history) + len(history.pending)
+    proposals = []
+    for turn in range(len(views)):
+        view, share = views[(first + turn) % len(views)], (n + len(views) - 1 - turn) // len(views)
+        if share:
+            seen = history.view(view.device)
+            proposals.append(_widened(_as_proposal(tactic.propose(seen, share, rng), seen), view, history.problem))
+            history = history.awaiting(history.space.canonical(proposals[-1].genes))
+    return Proposal(
+        np.concatenate([proposal.genes for proposal in proposals]),
+        np.concatenate([proposal.predicted for proposal in proposals if proposal.predicted is not None]),
+    )
+
+
+def _as_proposal(given: Any, history: History) -> Proposal:
+    if isinstance(given, Proposal):
+        return given
+    return Proposal(given if isinstance(given, np.ndarray) else history.space.encode(list(given)))
+
+
+def _widened(proposal: Proposal, view: View, problem: Problem) -> Proposal:
+    """With predictions for all objectives of the problem, NaN for other devices'."""
+    predicted = np.full((len(proposal.genes), len(problem.objectives)), np.nan)
+    if proposal.predicted is not None:
+        predicted[:, view.columns] = proposal.predicted
+    return Proposal(proposal.genes, predicted)
 
 
 def default_batch_size(budget: int) -> int:

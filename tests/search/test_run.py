@@ -252,7 +252,7 @@ def test_the_order_in_which_an_engine_answers_does_not_matter(space, landscape, 
 def test_an_engine_that_loses_jobs_is_noticed(space, landscape):
     class Lossy:
         def measure(self, jobs):
-            yield Outcome(jobs[0], 1.0, None, 0.0)
+            yield Outcome(next(iter(jobs)), 1.0, None, 0.0)
 
     with pytest.raises(RuntimeError, match="Lossy left measurements out"):
         searched(space, landscape.objectives(), engine=Lossy())

@@ -1,4 +1,4 @@
-"""Engines carry out measurements: here, one at a time in this process."""
+"""What engines are handed and give back."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -30,20 +30,19 @@ class Outcome:
 
 
 class Engine(Protocol):
-    """Measures jobs, in any order and any number at once."""
+    """Carries out measurements, in any order and any number at once.
+
+    An attribute `workers` says how many at once, else it is one. A method `close` is called when a search has ended,
+    however it has.
+    """
 
     def measure(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
-        """Yields one outcome per job as it becomes known. A failing measure is an outcome, not an exception."""
+        """Yields one outcome per job as it becomes known. A failing measure is an outcome, not an exception.
+
+        Each job should be taken only when a worker is free for it: until then the search may learn, and it knows what
+        was yielded before.
+        """
         ...
-
-
-class LocalEngine:
-    """Measures in this process, strictly one after the other, in the order given."""
-
-    def measure(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
-        """Takes the next job only when the last outcome has been taken (and stored)."""
-        for job in jobs:
-            yield perform(job)
 
 
 def perform(job: Job) -> Outcome:

@@ -1,0 +1,137 @@
+"""Several processes of this machine, each with its own GPU where there are any."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from search.engines.pool import Answer, Pool, WorkerLostError
+from search.errors import SearchError
+from supernet.architecture import Architecture
+
+_GRACE_S = 5.0
+
+
+class ProcessEngine(Pool):
+    """Measures in worker processes: what crashes or hangs costs one measurement, not the search.
+
+    Objectives travel to the workers pickled (functions of a script or notebook too), once per worker.
+
+    Args:
+        workers: how many processes; None: one per GPU of `gpus`, else one per processor core.
+        timeout: seconds that one measurement may take; None: any time.
+        gpus: numbers of the GPUs that the workers share out, each seeing one only; "all": those that PyTorch sees;
+            None: workers see what this process sees.
+        threads: per worker, for numerical libraries; None: the cores shared out, or `OMP_NUM_THREADS` where it is set.
+    """
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        timeout: float | None = None,
+        gpus: Sequence[int | str] | str | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self.gpus = _visible(gpus)
+        n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        super().__init__(workers if workers is not None else len(self.gpus) or n_cores, timeout)
+        self._threads = threads if threads is not None else max(1, n_cores // self.workers)
+        self._threads_given = threads is not None
+
+    def hire(self, number: int) -> "_Process":
+        """See `Pool`."""
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
+        if self._threads_given or "OMP_NUM_THREADS" not in environment:
+            environment["OMP_NUM_THREADS"] = str(self._threads)
+        if self.gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = self.gpus[number % len(self.gpus)]
+        return _Process(environment)
+
+    def wait(self, workers: Sequence["_Process"], seconds: float | None) -> Sequence[Any]:
+        """See `Pool`."""
+        ready = wait([worker.connection for worker in workers], seconds)
+        return [worker for worker in workers if worker.connection in ready]
+
+
+class _Process:
+    """A worker process; see `search.engines.worker` for its side."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "search.engines.worker", str(theirs.fileno())],
+                env=environment,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+            )
+        self.connection = Connection(ours.detach())
+        self._sent: set[int] = set()
+        self._started = False
+
+    @property
+    def alive(self) -> bool:
+        """See `Worker`."""
+        return self._process.poll() is None
+
+    def begin(self, key: int, objective: bytes, architecture: Architecture) -> None:
+        """See `Worker`."""
+        try:
+            self.connection.send((key, None if key in self._sent else objective, architecture))
+            self._sent.add(key)
+        except OSError:  # it has ended meanwhile: `answer` says so
+            pass
+
+    def answer(self) -> Answer | None:
+        """See `Worker`. Raises SearchError where the objective cannot be restored there, too."""
+        try:
+            kind, content = self.connection.recv()
+        except (EOFError, OSError):
+            if not self._started:
+                raise SearchError(f"a worker process could not start: it {self._ending()}") from None
+            raise WorkerLostError(self._ending()) from None
+        self._started = True
+        if kind == "unusable":
+            raise SearchError(f"a worker process cannot restore an objective: {content}")
+        return content  # type: ignore[no-any-return]
+
+    def stop(self) -> None:
+        """See `Worker`."""
+        self.connection.close()
+        self._process.kill()
+        self._process.wait()
+
+    def _ending(self) -> str:
+        """How the process ended, which it has or is about to."""
+        try:
+            code = self._process.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            return "closed its connection"
+        if code < 0:
+            return f"was killed by {signal.Signals(-code).name}"
+        return f"ended with exit code {code}"
+
+
+def _visible(gpus: Sequence[int | str] | str | None) -> list[str]:
+    """Values for CUDA_VISIBLE_DEVICES, one per GPU. Raises SearchError for GPUs that are not there."""
+    if gpus is None:
+        return []
+    import torch
+
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = listed.split(",") if listed else [str(number) for number in range(torch.cuda.device_count())]
+    visible = visible[: torch.cuda.device_count()]
+    if gpus == "all":
+        if not visible:
+            raise SearchError("gpus='all', but PyTorch sees no GPU here: leave gpus out to measure on the CPU")
+        return visible
+    if isinstance(gpus, str) or any(str(number) not in visible for number in gpus):
+        raise SearchError(
+            f"gpus must be 'all' or some of those seen here ({', '.join(visible) or 'none'}), got {gpus!r}"
+        )
+    return [str(number) for number in gpus]
