@@ -17,15 +17,24 @@ from supernet.tasks.base import Task
 
 
 def validated(
-    net: SuperNetwork, architecture: Mapping[str, Any], task: Task, split: str = "validation"
+    net: SuperNetwork,
+    architecture: Mapping[str, Any],
+    task: Task,
+    split: str = "validation",
+    device: str | None = None,
 ) -> tuple[nn.Module, dict[str, float]]:
     """The extracted sub-network with its own batch-norm statistics, and its metrics on a split of the task.
 
-    The same weights, architecture and task always give the same metrics.
+    The same weights, architecture and task always give the same metrics. `device` is where the sub-network runs
+    meanwhile: one of PyTorch's, "auto" for a GPU where there is one, or None for where the weights are.
     """
     model = net.extract(net.space.validate(architecture))
+    home = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
+    if device is not None:
+        model.to("cuda" if device == "auto" and torch.cuda.is_available() else "cpu" if device == "auto" else device)
     recalibrate(model, task.calibration_batches(model))
-    return model, task.evaluate(model, split)
+    metrics = task.evaluate(model, split)
+    return model.to(home), metrics
 
 
 @dataclass(frozen=True)
@@ -39,12 +48,14 @@ class Validation:
         task: where the data comes from.
         metric: a name among those that `task.evaluate` gives; None: the task's own.
         split: the split that is measured on.
+        device: where sub-networks run, as for `validated`.
     """
 
     net: SuperNetwork
     task: Task
     metric: str | None = None
     split: str = "validation"
+    device: str | None = None
 
     def __call__(self, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
         """Values in the order of the architectures, shape (n_architectures,).
@@ -64,7 +75,7 @@ class Validation:
         return collected.hexdigest()[:16]
 
     def _value(self, architecture: Architecture) -> float:
-        _, metrics = validated(self.net, architecture, self.task, self.split)
+        _, metrics = validated(self.net, architecture, self.task, self.split, self.device)
         if self._metric not in metrics:
             raise ValueError(f"task {self.task.name!r} gives no metric {self._metric!r}: it has {', '.join(metrics)}")
         return metrics[self._metric]

@@ -14,6 +14,7 @@ from search.api import first_batch_size
 from search.apps.bundles import deploy_row, package_versions
 from search.apps.constraints import parsed
 from search.apps.setup import Setup, output_folder
+from search.driver import n_workers
 from search.report import console_table, write_report
 from search.result import Result
 
@@ -45,6 +46,10 @@ def searched(setup: Setup) -> Result:
     constraints, tactic, engine = parsed(config.constraints), setup.tactic, instantiate(config.engine)
     first_batch_size(tactic, config.budget, config.batch_size)
     names = [config.objectives] if isinstance(config.objectives, str) else list(config.objectives)
+    if "measured_latency" in names and n_workers(engine) > 1:
+        raise search.SearchError(
+            "measured_latency needs the machine for itself: give engine=local, or engine.workers=1"
+        )
     objectives, space = setup.objectives(names), setup.net.space
     search.Problem.of(space, objectives, constraints)
     with search.Store(config.store or Path(config.output) / "store.sqlite") as store:
@@ -62,6 +67,7 @@ def searched(setup: Setup) -> Result:
             constraints=constraints,
             batch_size=config.batch_size,
             engine=engine,
+            asynchronous=config.asynchronous,
         )
 
 

@@ -111,7 +111,8 @@ class Setup:
         return table
 
     def _accuracy(self) -> Objective:
-        measure = Validation(self.net, self.task, metric=self.config.get("metric"))
+        device = self.config.get("validate_on")
+        measure = Validation(self.net, self.task, metric=self.config.get("metric"), device=device)
         return Objective("accuracy", goal="max", measure=measure)
 
     def _latency(self) -> Objective:

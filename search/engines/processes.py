@@ -65,7 +65,7 @@ class _Process:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "search.engines.worker", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "search.engines.worker", str(theirs.fileno())],
                 env=environment,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
