@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 
 class Monitor:
@@ -19,41 +20,59 @@ class Monitor:
     """
 
     def __init__(self, folder: Path, n_steps: int, first_step: int, progress: bool) -> None:
-        from torch.utils.tensorboard.writer import SummaryWriter
-
-        self._writer: Any = SummaryWriter(str(folder), purge_step=first_step)
-        self._bar = Progress(
-            TextColumn("[bold]training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            disable=not progress,
-        )
-        self._task = self._bar.add_task("training", total=n_steps, completed=first_step, note="")
+        self._writer = _writer(folder, first_step)
+        self._bar = _bar() if progress else None
+        if self._bar is not None:
+            self._task = self._bar.add_task("training", total=n_steps, completed=first_step, note="")
         self._notes: dict[str, str] = {}
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        if self._bar is not None:
+            self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._bar.stop()
-        self._writer.close()
+        if self._bar is not None:
+            self._bar.stop()
+        if self._writer is not None:
+            self._writer.close()
 
     def step(self) -> None:
         """One step is done."""
-        self._bar.advance(self._task)
+        if self._bar is not None:
+            self._bar.advance(self._task)
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Adds points to the curves named like the keys (`loss/largest`)."""
-        for name, value in values.items():
+        for name, value in values.items() if self._writer is not None else ():
             self._writer.add_scalar(name, value, step)
 
     def note(self, **values: float) -> None:
         """Shows values beside the bar; earlier ones of other names stay."""
         self._notes |= {name: f"{name} {value:.4g}" for name, value in values.items()}
-        self._bar.update(self._task, note="  ".join(self._notes.values()))
+        if self._bar is not None:
+            self._bar.update(self._task, note="  ".join(self._notes.values()))
+
+
+def _writer(folder: Path, first_step: int) -> Any:
+    """A writer of event files; None where TensorBoard is not installed."""
+    try:
+        from torch.utils.tensorboard.writer import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=first_step)
+
+
+def _bar() -> "Progress":
+    from rich import progress
+
+    return progress.Progress(
+        progress.TextColumn("[bold]training"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("{task.fields[note]}"),
+        progress.TimeElapsedColumn(),
+        progress.TimeRemainingColumn(),
+    )
