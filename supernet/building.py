@@ -56,9 +56,13 @@ class WithoutValues(TorchFunctionMode):
 
 
 def build_on_meta(build: Callable[[], nn.Module]) -> nn.Module:
-    """`build()` with all tensors on the meta device; an ordinary build where the builder computes with values."""
-    try:
-        with WithoutValues(on_meta=True):
+    """`build()` with all tensors on the meta device; an ordinary build where the builder computes with values.
+
+    In inference mode, too, the module is an ordinary one: others may use it later.
+    """
+    with torch.inference_mode(False):
+        try:
+            with WithoutValues(on_meta=True):
+                return build()
+        except (NotImplementedError, RuntimeError):
             return build()
-    except (NotImplementedError, RuntimeError):
-        return build()
