@@ -48,6 +48,8 @@ def test_every_configuration_composes_and_builds(file, tmp_path):
         return
     part = config[group]
     substitutes(group, part, tmp_path)
+    if OmegaConf.missing_keys(part):  # a family's own mandatory settings: its tests build it
+        return
     if file == "task/cifar10":
         with pytest.raises(InstantiationException, match="no complete CIFAR-10"):  # built as far as there is no data
             instantiate(part)
