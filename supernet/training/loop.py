@@ -24,7 +24,7 @@ from supernet.training.sandwich import StepLosses, random_architectures, sandwic
 from supernet.training.state import Stateful, TrainingError, TrainingFolder
 from supernet.validation import validated
 
-_ORDER, _ARCHITECTURES, _EVALUATED = range(3)  # independent streams of draws
+_ORDER, _ARCHITECTURES, _EVALUATED, _RANKED = range(4)  # independent streams of draws
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,8 @@ class _Training:
     def __init__(self, net: SuperNetwork, task: Task, recipe: Recipe, output: Path, progress: bool) -> None:
         self.net, self.task, self.recipe, self.progress = net, task, recipe, progress
         self.device = recipe.torch_device()
+        if recipe.rank_batches and not hasattr(net, "reorder"):
+            raise ValueError(f"recipe: rank_batches is {recipe.rank_batches}, but {net.name} has nothing to reorder")
         self.steps_per_epoch = max(1, task.n_batches(recipe.batch_size) // recipe.accumulate)
         self.folder = TrainingFolder(output, self._identity())
         self.evaluated = self._evaluated_architectures()
@@ -99,6 +101,8 @@ class _Training:
         with Monitor(self.folder.path / "tensorboard", n_steps, first, self.progress) as monitor:
             for epoch in range(done, self.recipe.epochs):
                 started = time.perf_counter()
+                if self.recipe.rank_batches and epoch == self.recipe.largest_epochs:
+                    self._reorder(optimiser, average)
                 self._epoch(epoch, optimiser, average, monitor)
                 seconds += time.perf_counter() - started
                 self.folder.save(epoch + 1, self.net, parts, seconds)
@@ -122,7 +126,8 @@ class _Training:
                 for group in optimiser.param_groups:
                     group["lr"] = rate
                 optimiser.zero_grad()
-                others = random_architectures(self.net, self.recipe.n_random, drawn)
+                others = [self.net.smallest, *random_architectures(self.net, self.recipe.n_random, drawn)]
+                others = others if epoch >= self.recipe.largest_epochs else []
                 for batch in batches:
                     share = 1 / len(batches)
                     losses.append(sandwich_gradients(self.net, self.task, self.recipe, batch, others, share))
@@ -135,23 +140,28 @@ class _Training:
                 monitor.step()
         self._report(losses, rate, epoch + 1, monitor)
 
+    def _reorder(self, optimiser: torch.optim.Optimizer, average: WeightAverage | None) -> None:
+        """Puts first what matters; what the optimiser and the average know of the weights does not fit them then."""
+        batches = self._batches(self._generator(_RANKED, 0))
+        self.net.reorder(islice(batches, self.recipe.rank_batches), self.task.loss)  # type: ignore[operator]
+        optimiser.state.clear()
+        if average:
+            average.restart(self.net)
+
     def _steps(self, epoch: int) -> Iterator[list[Batch]]:
         """The batches of each step of an epoch; those left over for less than a step are left out."""
-        batches = iter(
-            self.task.train_batches(
-                self.net.skeleton(self.net.largest),
-                batch_size=self.recipe.batch_size,
-                rng=self._generator(_ORDER, epoch),
-                augmentation=self.recipe.augmentation,
-                device=self.device,
-            )
-        )
+        batches = self._batches(self._generator(_ORDER, epoch))
         for _ in range(self.steps_per_epoch):
             yield list(islice(batches, self.recipe.accumulate))
 
-    @staticmethod
-    def _check(losses: StepLosses, epoch: int, index: int) -> None:
-        if not (math.isfinite(losses.largest) and math.isfinite(losses.smallest)):
+    def _batches(self, rng: np.random.Generator) -> Iterator[Batch]:
+        model = self.net.skeleton(self.net.largest)
+        settings: dict[str, Any] = {"augmentation": self.recipe.augmentation, "device": self.device}
+        return iter(self.task.train_batches(model, batch_size=self.recipe.batch_size, rng=rng, **settings))
+
+    def _check(self, losses: StepLosses, epoch: int, index: int) -> None:
+        alone = epoch < self.recipe.largest_epochs
+        if not (math.isfinite(losses.largest) and (alone or math.isfinite(losses.smallest))):
             raise TrainingError(
                 f"the loss is {losses.largest} (largest) and {losses.smallest} (smallest sub-network) in step {index} "
                 f"of epoch {epoch + 1}: lower learning_rate, lengthen warmup_epochs, or set gradient_clip; "

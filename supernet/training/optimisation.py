@@ -64,6 +64,10 @@ class WeightAverage:
             if not average.is_floating_point():
                 average.copy_(value)
 
+    def restart(self, net: SuperNetwork) -> None:
+        """Forgets what it held."""
+        self.load_state_dict({"n_steps": 0, "weights": net.state_dict()})
+
     def state_dict(self) -> dict[str, Any]:
         """For checkpoints."""
         return {"n_steps": self.n_steps, "weights": self.net.state_dict()}

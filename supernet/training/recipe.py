@@ -22,6 +22,8 @@ _AT_LEAST = {
     "label_smoothing": 0,
     "warmup_epochs": 0,
     "average": 0,
+    "largest_epochs": 0,
+    "rank_batches": 0,
     "n_random": 0,
     "distillation": 0,
     "evaluate_every": 0,
@@ -51,6 +53,9 @@ class Recipe:
         warmup_steps: or steps of it, whatever `warmup_epochs` says.
         average: decay (such as 0.999) of a moving average of the weights over the steps, which then is what is
             evaluated and kept; 0: the last weights are.
+        largest_epochs: epochs at the start in which the largest sub-network learns alone.
+        rank_batches: batches on which, after these epochs, the importance of heads and neurons is found, to put what
+            matters first (for families that have `reorder`, such as bert); 0: they stay as they are.
         n_random: random sub-networks per step.
         distillation: share of the largest sub-network's soft labels in the loss of the others; the rest are labels.
         gradient_clip: largest norm of the gradients, or None.
@@ -76,6 +81,8 @@ class Recipe:
     warmup_epochs: float = 5
     warmup_steps: int | None = None
     average: float = 0.0
+    largest_epochs: int = 0
+    rank_batches: int = 0
     n_random: int = 2
     distillation: float = 1.0
     gradient_clip: float | None = None

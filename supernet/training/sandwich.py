@@ -1,5 +1,6 @@
 """One training step: the sandwich rule with in-place distillation (arXiv:1903.05134, arXiv:2003.11142)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from supernet.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class StepLosses:
-    """Mean losses of one step: of the largest, the smallest, and the random sub-networks (NaN without any)."""
+    """Mean losses of one step: of the largest, the smallest, and the random sub-networks (NaN where there are none)."""
 
     largest: float
     smallest: float
@@ -45,7 +46,7 @@ def sandwich_gradients(
         task: knows the losses, and adapts inputs to each sub-network.
         recipe: the settings.
         batch: inputs as the largest takes them, and targets.
-        others: the random sub-networks of this step.
+        others: the smallest and the random sub-networks of this step; or none.
         share: of this batch in the step's gradients.
 
     Raises ValueError where the outputs do not fit the task.
@@ -73,6 +74,7 @@ def sandwich_gradients(
 
     teacher = outputs_of(net.largest)
     losses = [learned(teacher)]
-    losses += [learned(outputs_of(a), teacher) for a in (net.smallest, *others)]
+    losses += [learned(outputs_of(a), teacher) for a in others]
     values = torch.stack(losses).tolist()  # one wait for the device
-    return StepLosses(values[0], values[1], float(np.mean(values[2:])) if others else float("nan"))
+    means = [float(np.mean(part)) if part else math.nan for part in (values[:1], values[1:2], values[2:])]
+    return StepLosses(*means)

@@ -1,6 +1,6 @@
 """Which heads and neurons matter, and putting those first (DynaBERT, arXiv:2004.04037)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,9 @@ from supernet.inputs import Inputs, call, moved
 
 Batch = Mapping[str, Any] | tuple[Inputs, Tensor]
 """Named inputs of the model with `labels` among them, or a pair of inputs and labels as tasks give it."""
+
+Loss = Callable[[Any, Tensor], Tensor]
+"""Of a model's output and labels."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Importance:
     neurons: Tensor
 
 
-def rank(model: Any, layout: Layout, batches: Iterable[Batch]) -> Importance:
+def rank(model: Any, layout: Layout, batches: Iterable[Batch], loss: Loss | None = None) -> Importance:
     """First-order importance: the mean over samples of |sum of activation times gradient of the loss|.
 
     This is the absolute derivative of the loss with respect to a factor in front of the head or the neuron (equation 2
@@ -37,6 +40,7 @@ def rank(model: Any, layout: Layout, batches: Iterable[Batch]) -> Importance:
         model: a classifier with all heads and neurons.
         layout: where they are.
         batches: each is given to the model with its labels, in eval mode.
+        loss: of the model's output and the labels, a mean over the samples; None: the model's own.
 
     Raises ValueError without batches.
     """
@@ -48,7 +52,7 @@ def rank(model: Any, layout: Layout, batches: Iterable[Batch]) -> Importance:
     model.eval()
     try:
         for batch in batches:
-            merged, inner = _products(model, layers, layout, batch)
+            merged, inner = _products(model, layers, layout, batch, loss)
             heads = merged.unflatten(2, (-1, head_channels)).sum(dim=3)
             sums = [heads.abs().sum(dim=1), inner.abs().sum(dim=1)]
             totals = [total + new for total, new in zip(totals, sums, strict=True)] if totals else sums
@@ -75,7 +79,9 @@ def permute(model: Any, layout: Layout, importance: Importance) -> None:
         _reorder(layer.get_submodule(layout.narrow), neurons, dim=1)
 
 
-def _products(model: Any, layers: list[nn.Module], layout: Layout, batch: Batch) -> tuple[Tensor, Tensor]:
+def _products(
+    model: Any, layers: list[nn.Module], layout: Layout, batch: Batch, loss: Loss | None
+) -> tuple[Tensor, Tensor]:
     """Activation times gradient, summed over tokens: of the joined heads, of the neurons; [layers, samples, channels].
 
     The loss of a batch is the mean over its samples, and no sample depends on another.
@@ -85,11 +91,11 @@ def _products(model: Any, layers: list[nn.Module], layout: Layout, batch: Batch)
     handles = [module.register_forward_pre_hook(lambda _, args: found.append(args[0])) for module in watched]
     try:
         with torch.enable_grad():
-            loss = _loss(model, batch)
+            value = _loss(model, batch, loss)
     finally:
         for handle in handles:
             handle.remove()
-    gradients = torch.autograd.grad(loss, found)
+    gradients = torch.autograd.grad(value, found)
     products = [
         (activation * gradient).detach().double().cpu().sum(dim=1) * len(activation)
         for activation, gradient in zip(found, gradients, strict=True)
@@ -97,15 +103,17 @@ def _products(model: Any, layers: list[nn.Module], layout: Layout, batch: Batch)
     return torch.stack(products[::2]), torch.stack(products[1::2])
 
 
-def _loss(model: Any, batch: Batch) -> Tensor:
+def _loss(model: Any, batch: Batch, loss: Loss | None) -> Tensor:
     device = next(model.parameters()).device
     if isinstance(batch, Mapping):
         if "labels" not in batch:
             raise ValueError(f"a batch needs labels: give `labels` beside {', '.join(batch)}, or a pair with them")
         batch = {name: value for name, value in batch.items() if name != "labels"}, batch["labels"]
-    inputs, labels = batch
-    loss: Tensor = call(model, moved(inputs, device), labels=moved(labels, device)).loss
-    return loss
+    inputs, labels = (moved(part, device) for part in batch)
+    if loss is not None:
+        return loss(call(model, inputs), labels)
+    value: Tensor = call(model, inputs, labels=labels).loss
+    return value
 
 
 def _reorder(linear: Any, order: Tensor, dim: int) -> None:

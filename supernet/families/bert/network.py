@@ -14,7 +14,7 @@ from supernet.architecture import Architecture
 from supernet.blocks import count_macs
 from supernet.building import WithoutValues
 from supernet.families.bert import resized_layers
-from supernet.families.bert.importance import Batch, Importance, permute, rank
+from supernet.families.bert.importance import Batch, Importance, Loss, permute, rank
 from supernet.families.bert.library_code import library_code
 from supernet.families.bert.loading import checked
 from supernet.families.bert.space import (
@@ -171,7 +171,7 @@ class ElasticBert(SuperNetwork):
         amounts = np.stack([np.ones(len(genes), dtype=np.int64), at[DEPTH][:, 0], heads, neurons], axis=1)
         return {name: amounts @ prices for name, prices in self._prices().items()}
 
-    def reorder(self, batches: Iterable[Batch]) -> Importance:
+    def reorder(self, batches: Iterable[Batch], loss: Loss | None = None) -> Importance:
         """Puts heads and neurons of each layer in the order of their importance: sub-networks keep what matters.
 
         The largest sub-network computes the same as before. Do it before the training of the super-network, with a
@@ -179,11 +179,13 @@ class ElasticBert(SuperNetwork):
         arXiv:2004.04037, section 2.1).
 
         Args:
-            batches: labelled inputs of the task, as `importance.rank` takes them; some hundred samples are enough.
+            batches: labelled inputs of the task: pairs as its `train_batches` gives them, or mappings with `labels`;
+                some hundred samples are enough.
+            loss: of the model's output and the labels (`task.loss`); None: the model's own.
 
         Returns the importance of heads and neurons in their old order. Raises ValueError without batches.
         """
-        found = rank(self.shared, self._layout, batches)
+        found = rank(self.shared, self._layout, batches, loss)
         permute(self.shared, self._layout, found)
         return found
 
