@@ -25,6 +25,7 @@ OWN = "own"
 _MOST_LISTED = 6
 _TOLD = {"arch": "trained as", "data": "on"}  # arguments that say what a file is
 _PICKLED = (b"PK\x03\x04", b"\x80")  # how files of torch.save begin: zip archives, and bare pickles before 2020
+_HEADER = b"{"  # of safetensors, behind 8 bytes that may begin like a pickle
 
 
 class CheckpointError(ValueError):
@@ -109,8 +110,8 @@ def _content(path: Path) -> Found:
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}")
     with path.open("rb") as opened:
-        start = opened.read(4)
-    if start.startswith(_PICKLED):
+        start = opened.read(9)
+    if start.startswith(_PICKLED) and start[8:] != _HEADER:
         return _unpickled(path)
     try:
         with safe_open(path, framework="pt") as file:

@@ -4,6 +4,7 @@ from supernet.tasks.augmentation import Augmentation
 from supernet.tasks.base import Task
 from supernet.tasks.datasets import cifar10, digits, image_folder, imagenet
 from supernet.tasks.images import ImageClassification
+from supernet.tasks.packed import packed_images
 from supernet.tasks.splits import ImageArray, ImageFiles
 from supernet.tasks.text.classification import TextClassification
 from supernet.tasks.text.corpora import fairseq_translation, multi30k, translation
@@ -30,6 +31,7 @@ __all__ = [
     "image_folder",
     "imagenet",
     "multi30k",
+    "packed_images",
     "sst2",
     "text_classification",
     "translation",

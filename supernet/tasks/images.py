@@ -176,9 +176,8 @@ class ImageClassification:
         model.eval()
         correct, loss = 0, 0.0
         batches = np.split(np.arange(len(images)), range(self.batch_size, len(images), self.batch_size))
-        for inputs, labels in self._loader.batches(split, images, self.transform_settings(model), batches):
-            targets = labels.to(device)
-            outputs = self._checked(model(inputs.to(device)))
+        for inputs, targets in self._loader.batches(split, images, self.transform_settings(model), batches, device):
+            outputs = self._checked(model(inputs))
             correct += int((outputs.argmax(dim=1) == targets).sum())
             loss += float(functional.cross_entropy(outputs.double(), targets, reduction="sum"))
         return {"top1": 100.0 * correct / len(images), "loss": loss / len(images)}
@@ -205,16 +204,22 @@ class ImageClassification:
         augmentation: Augmentation | None = None,
         device: torch.device | str = "cpu",
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """One epoch of the train split in random order: images at the model's input size, class indices [n]."""
+        """One epoch of the train split in random order: images at the model's input size, class indices [n].
+
+        Where the augmentation mixes images, the targets are the shares of their classes, [n, classes].
+        """
         train = self._images("train")
         n_batches = self.n_batches(batch_size)
         batches = np.split(rng.permutation(len(train))[: n_batches * batch_size], n_batches)
-        for inputs, labels in self._loader.batches("train", train, self.transform_settings(model), batches):
-            images = inputs.to(device)
-            yield (augmentation(images, rng) if augmentation else images), labels.to(device)
+        settings = self.transform_settings(model)
+        for images, labels in self._loader.batches("train", train, settings, batches, device):
+            inputs, targets = (augmentation(images, rng) if augmentation else images), labels
+            if augmentation and augmentation.mixes:
+                inputs, targets = augmentation.mixed(inputs, labels, len(self.class_names), rng)
+            yield inputs, targets
 
     def loss(self, outputs: Any, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
-        """Cross-entropy with class indices. Raises ValueError unless the outputs are one score per class."""
+        """Cross-entropy with class indices or shares. Raises ValueError unless the outputs are one score per class."""
         return losses.hard(self._checked(outputs), targets, label_smoothing)
 
     def distillation_loss(self, outputs: Any, teacher: Any, targets: Tensor) -> Tensor:

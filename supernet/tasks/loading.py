@@ -30,24 +30,32 @@ class ImageLoader:
         self._kept: OrderedDict[str, tuple[Tensor, Tensor]] = OrderedDict()
 
     def batches(
-        self, name: str, images: ImageSet, settings: Mapping[str, Any], indices: Iterable[NDArray[np.int64]]
+        self,
+        name: str,
+        images: ImageSet,
+        settings: Mapping[str, Any],
+        indices: Iterable[NDArray[np.int64]],
+        device: torch.device | str = "cpu",
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Inputs [n, channels, height, width] and labels [n] of each array of indices into the set called `name`."""
+        """Inputs [n, channels, height, width] and labels [n] of each array of indices into the set called `name`.
+
+        Both on the `device`, where sets that stay in memory are kept.
+        """
         transformed = _Transformed(images, InputTransform(settings))
         if 4 * len(images) * int(np.prod(settings["input_size"])) > self.limit_bytes:
             batch_sampler = [batch.tolist() for batch in indices]
             for inputs, labels in _loader(transformed, batch_sampler=batch_sampler, num_workers=self.n_workers):
-                yield fast_layout(inputs), labels
+                yield fast_layout(inputs).to(device), labels.to(device)
             return
-        inputs, labels = self._whole(json.dumps([name, settings]), transformed)
+        inputs, labels = self._whole(json.dumps([name, settings, str(device)]), transformed, device)
         for batch in indices:
-            chosen = torch.from_numpy(batch)
+            chosen = torch.from_numpy(batch).to(device)
             yield fast_layout(inputs[chosen]), labels[chosen]
 
-    def _whole(self, key: str, transformed: "_Transformed") -> tuple[Tensor, Tensor]:
+    def _whole(self, key: str, transformed: "_Transformed", device: torch.device | str) -> tuple[Tensor, Tensor]:
         if key not in self._kept:
             parts = list(_loader(transformed, batch_size=_WHOLE_BATCH))
-            self._kept[key] = torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
+            self._kept[key] = torch.cat([x for x, _ in parts]).to(device), torch.cat([y for _, y in parts]).to(device)
         found = self._kept[key]
         self._kept.move_to_end(key)
         while sum(x.nbytes for x, _ in self._kept.values()) > self.limit_bytes:

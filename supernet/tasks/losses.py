@@ -8,7 +8,12 @@ IGNORED = -100
 
 
 def hard(scores: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Mean cross-entropy of scores [..., classes] against class indices [...]; positions of `IGNORED` are left out."""
+    """Mean cross-entropy of scores [..., classes] against class indices [...]; positions of `IGNORED` are left out.
+
+    Targets may be shares of the classes instead, [n, classes].
+    """
+    if targets.is_floating_point():
+        return functional.cross_entropy(scores.float(), targets, label_smoothing=label_smoothing)
     return functional.cross_entropy(
         scores.float().flatten(0, -2), targets.flatten(), ignore_index=IGNORED, label_smoothing=label_smoothing
     )
@@ -20,9 +25,11 @@ def soft(scores: Tensor, teacher: Tensor, targets: Tensor) -> Tensor:
     Args:
         scores: [..., classes].
         teacher: scores of the same shape; no gradient flows through them.
-        targets: class indices [...].
+        targets: class indices [...], or shares of the classes [n, classes].
     """
     wanted = teacher.detach().float().softmax(dim=-1)
     losses = -(wanted * scores.float().log_softmax(dim=-1)).sum(dim=-1)
+    if targets.is_floating_point():
+        return losses.mean()
     counted = (targets != IGNORED).to(losses.dtype)
     return (losses * counted).sum() / counted.sum()

@@ -5,6 +5,7 @@ import os
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from supernet import CheckpointError
 from supernet.checkpoint import read
@@ -23,6 +24,17 @@ def test_saved_weights_come_back_with_their_header(net, tmp_path):
     header = read(path)[1]
     assert header["epochs"] == "3"
     assert header["space"] == net.space.fingerprint
+
+
+def test_headers_of_every_length_are_read(tmp_path):
+    """The length is the first byte of the file: 128 looks like a pickle."""
+    lengths = set()
+    for n in range(0, 256, 4):
+        path = tmp_path / f"{n}.safetensors"
+        save_file({"weight": torch.arange(3.0)}, path, metadata={"note": "x" * n})
+        lengths.add(path.read_bytes()[0])
+        assert read(path)[0]["weight"].tolist() == [0, 1, 2]
+    assert 128 in lengths
 
 
 def test_a_checkpoint_of_another_family_is_refused_whole(net, mobilenetv3, tmp_path):

@@ -23,6 +23,9 @@ def test_the_default_changes_nothing():
         zoom=st.tuples(st.floats(0.5, 1), st.floats(1, 1.5)),
         flip=st.floats(0, 1),
         contrast=st.floats(0, 1),
+        saturation=st.floats(0, 1),
+        crop=st.integers(0, 4),
+        erase=st.floats(0, 1),
         noise=st.floats(0, 1),
     ),
     st.integers(0, 2**32),
@@ -60,9 +63,72 @@ def test_rotation_keeps_the_centre_and_stays_within_its_bound():
     assert angles.mean(dim=1).min() < -20 < 20 < angles.mean(dim=1).max()
 
 
+def test_crops_move_by_whole_pixels():
+    pixels = torch.rand(32, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    moved = Augmentation(crop=2)(pixels, np.random.default_rng(0))
+    padded = torch.nn.functional.pad(pixels, (2, 2, 2, 2), mode="replicate")
+    found = set()
+    for image, candidates in zip(moved, padded, strict=True):
+        places = [(y, x) for y in range(5) for x in range(5)]
+        errors = [(image - candidates[:, y : y + 8, x : x + 8]).abs().max().item() for y, x in places]
+        assert min(errors) < 1e-4
+        found.add(places[int(np.argmin(errors))])
+    assert len(found) > 10
+
+
+def test_saturation_keeps_the_grey_value():
+    changed = Augmentation(saturation=0.5)(images(), np.random.default_rng(0))
+    torch.testing.assert_close(changed.mean(dim=1), images().mean(dim=1))
+    spread = (changed - changed.mean(dim=1, keepdim=True)) / (images() - images().mean(dim=1, keepdim=True))
+    assert (spread.amax(dim=(1, 2, 3)) - spread.amin(dim=(1, 2, 3))).max() < 1e-2
+    assert 0.5 - 1e-3 <= spread.min() < spread.max() <= 1.5 + 1e-3
+
+
+def test_erasing_leaves_a_square_of_zeros():
+    erased = Augmentation(erase=0.5)(images(64) + 1, np.random.default_rng(0))
+    shares = (erased == 0).float().mean(dim=(1, 2, 3))
+    assert shares.max() == pytest.approx(0.25, abs=0.05)
+    assert shares.min() > 0
+    assert torch.equal(erased[erased != 0], (images(64) + 1)[erased != 0])
+
+
+@pytest.mark.parametrize("settings", [{"mixup": 1.0}, {"cutmix": 1.0}, {"mixup": 0.5, "cutmix": 0.5}])
+def test_mixing_shares_labels_as_it_shares_images(settings):
+    """Where each image shows its class everywhere, what is seen of it is its share of the label."""
+    labels = torch.arange(6)
+    shown = torch.nn.functional.one_hot(labels, 6).float()[:, :, None, None].expand(6, 6, 16, 16)
+    rng = np.random.default_rng(3)
+    for _ in range(10):
+        mixed, targets = Augmentation(**settings).mixed(shown, labels, 6, rng)
+        torch.testing.assert_close(mixed.mean(dim=(2, 3)), targets)
+        torch.testing.assert_close(targets.sum(dim=1), torch.ones(6))
+        assert mixed.shape == shown.shape
+
+
+def test_training_batches_of_mixed_images_have_shares_of_the_classes():
+    task = digits()
+    model = torch.nn.Linear(1, 10)
+    (inputs, targets), *_ = task.train_batches(
+        model, batch_size=64, rng=np.random.default_rng(0), augmentation=Augmentation(cutmix=1.0)
+    )
+    assert inputs.shape == (64, 1, 32, 32)
+    assert targets.shape == (64, 10)
+    scores = torch.randn(64, 10, generator=torch.Generator().manual_seed(0))
+    expected = -(targets * scores.log_softmax(dim=1)).sum(dim=1).mean()
+    torch.testing.assert_close(task.loss(scores, targets), expected)
+    torch.testing.assert_close(task.distillation_loss(scores, scores, targets), task.loss(scores, scores.softmax(1)))
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
-    [({"rotate": -1}, "rotate"), ({"zoom": (1.2, 0.8)}, "zoom"), ({"flip": 1.5}, "flip"), ({"noise": -0.1}, "noise")],
+    [
+        ({"erase": 1.5}, "erase"),
+        ({"cutmix": -1}, "cutmix"),
+        ({"rotate": -1}, "rotate"),
+        ({"zoom": (1.2, 0.8)}, "zoom"),
+        ({"flip": 1.5}, "flip"),
+        ({"noise": -0.1}, "noise"),
+    ],
 )
 def test_impossible_settings_are_named(setting, message):
     with pytest.raises(ValueError, match=f"augmentation: {message}"):
