@@ -1,7 +1,8 @@
 """From architectures to blocks, vectorised: what makes cost counts and latency tables quick for any family."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,15 +26,33 @@ REST = "(rest)"
 Run = Callable[[nn.Module, Architecture], nn.Module]
 
 
+def itself(model: nn.Module, architecture: Architecture) -> nn.Module:
+    """A single pass of the model: what `SuperNetwork.inference` is by default."""
+    return model
+
+
 @dataclass(frozen=True)
 class Block:
     """A distinct block: what it costs, and where to find one (slot `slot` of `architecture`)."""
 
     key: str
-    macs: int
-    params: int
     slot: str
     architecture: Architecture
+    count: Callable[[], tuple[int, int]] = field(repr=False, compare=False)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates within one inference of one sample."""
+        return self._counted[0]
+
+    @property
+    def params(self) -> int:
+        """Learnable values."""
+        return self._counted[1]
+
+    @cached_property
+    def _counted(self) -> tuple[int, int]:
+        return self.count()
 
 
 class BlockMap:
@@ -53,7 +72,7 @@ class BlockMap:
         self._memo: Memo = {}
 
     @classmethod
-    def of(cls, net: "SuperNetwork", run: Run = lambda model, _: model) -> Self:
+    def of(cls, net: "SuperNetwork", run: Run = itself) -> Self:
         """The map of a super-network, empty as yet.
 
         Args:
@@ -147,23 +166,40 @@ class BlockMap:
         return {name: block.key for name, block in blocks.items()}
 
     def _dissect(self, architecture: Architecture) -> dict[str, Block]:
-        """The block in every slot of a sub-network; costs are counted only where the block is not known yet."""
-        net, model = self._net, self._net.skeleton(architecture).eval()
-        device = next((p.device for p in model.parameters()), torch.device("cpu"))
-        inputs = tuple(t.to(device) for t in net.example_inputs(architecture, 1))
-        run = self._run(model, architecture)
-        uses = capture(run, net.blocks_of(model), inputs, self._memo if device.type == "meta" else None)
+        """The block in every slot of a sub-network."""
+        model, run, inputs = self._prepared(architecture)
+        uses = self._captured(model, run, inputs)
         blocks = {}
         for name, use in uses.items():
             key = use.key
-            costs = (0, 0) if key in self._known else (use.count_macs(), use.n_parameters)
-            blocks[name] = Block(key, *costs, name, architecture)
+            blocks[name] = Block(key, name, architecture, self._costs_of(use, key, name, architecture))
         if not self._declared:
             macs = count_macs(run, inputs) - sum(use.count_macs() for use in uses.values())
             params = sum(p.numel() for p in model.parameters()) - sum(use.n_parameters for use in uses.values())
             if macs or params:
-                blocks[REST] = Block(f"{REST} {macs} {params}", macs, params, REST, architecture)
+                blocks[REST] = Block(f"{REST} {macs} {params}", REST, architecture, lambda: (macs, params))
         return blocks
+
+    def _prepared(self, architecture: Architecture) -> tuple[nn.Module, nn.Module, tuple[torch.Tensor, ...]]:
+        """A sub-network without weights, the module that runs it, and what this takes."""
+        model = self._net.skeleton(architecture).eval()
+        device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        inputs = tuple(t.to(device) for t in self._net.example_inputs(architecture, 1))
+        return model, self._run(model, architecture), inputs
+
+    def _captured(self, model: nn.Module, run: nn.Module, inputs: tuple[torch.Tensor, ...]) -> dict[str, Use]:
+        return capture(run, self._net.blocks_of(model), inputs, self._memo if inputs[0].is_meta else None)
+
+    def _costs_of(self, use: Use, key: str, slot: str, architecture: Architecture) -> Callable[[], tuple[int, int]]:
+        """Costs of a block; those within an inference of many steps, which hardly anybody asks for, when asked for."""
+        if self._run is not itself or key in self._known:
+            return partial(self._count_again, slot, architecture)
+        costs = use.count_macs(), use.n_parameters
+        return lambda: costs
+
+    def _count_again(self, slot: str, architecture: Architecture) -> tuple[int, int]:
+        use = self._captured(*self._prepared(architecture))[slot]
+        return use.count_macs(), use.n_parameters
 
     def _index(self, record: Block, architecture: Architecture) -> int:
         if record.key not in self._known:

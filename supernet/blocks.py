@@ -115,7 +115,7 @@ def capture(
     With a `memo` (meta device only), blocks of one module do not run for calls whose key is in it; new ones are added.
     """
     uses = {name: Use(tuple(modules)) for name, modules in blocks.items()}
-    with ExitStack() as stack, WithoutValues(), torch.no_grad():
+    with ExitStack() as stack, WithoutValues(counted=False), torch.no_grad():
         for use in uses.values():
             _watch(stack, use, memo)
         model(*inputs)

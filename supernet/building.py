@@ -16,7 +16,14 @@ _FILLS = {
 _ELEMENTWISE = {
     getattr(functional, name)
     for name in ("batch_norm", "relu", "relu6", "hardswish", "hardsigmoid", "silu", "gelu", "sigmoid", "dropout")
+} | {functional.layer_norm, functional.softmax, Tensor.masked_fill_}
+_BINARY = {getattr(Tensor, name) for name in ("__add__", "__mul__", "__sub__", "add", "mul", "sub")}
+_SHAPES: dict[Callable[..., Any], Callable[..., list[int]]] = {
+    functional.linear: lambda x, weight, *_: [*x.shape[:-1], weight.shape[0]],
+    functional.embedding: lambda tokens, weight, *_: [*tokens.shape, weight.shape[1]],
+    functional.scaled_dot_product_attention: lambda queries, _, values, *__: [*queries.shape[:-1], values.shape[-1]],
 }
+"""The shape of the result of functions that take long to work it out."""
 
 
 _FACTORIES = {
@@ -33,11 +40,13 @@ class WithoutValues(TorchFunctionMode):
 
     Args:
         on_meta: also makes new tensors on the meta device (as `torch.device("meta")` does, more quickly).
+        counted: leaves linear layers and attention to PyTorch, whose counters see them; False: only shapes are worked
+            out.
     """
 
-    def __init__(self, on_meta: bool = False) -> None:
+    def __init__(self, on_meta: bool = False, counted: bool = True) -> None:
         super().__init__()
-        self.on_meta = on_meta
+        self.on_meta, self.counted = on_meta, counted
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -47,7 +56,13 @@ class WithoutValues(TorchFunctionMode):
         if func in _FILLS or func in _ELEMENTWISE:
             tensor = args[0] if args else kwargs.get("tensor", kwargs.get("input"))
             if isinstance(tensor, Tensor) and tensor.is_meta:
-                return tensor
+                return tensor if func in _FILLS else tensor.detach()
+        if not self.counted and len(args) > 1 and isinstance(second := args[1], Tensor) and second.is_meta:
+            if func in _SHAPES:
+                return second.new_empty(_SHAPES[func](*args))
+            if func in _BINARY and isinstance(first := args[0], Tensor):
+                if first.shape == second.shape and first.dtype == second.dtype and first.device == second.device:
+                    return second.new_empty(second.shape)
         if func is Tensor.__bool__ and args[0].is_meta:
             return False
         if self.on_meta and func in _FACTORIES and kwargs.get("device") is None:

@@ -208,7 +208,8 @@ class SuperNetwork(nn.Module, ABC):
         if architecture in self._skeletons:
             self._skeletons.move_to_end(architecture)
         else:
-            skeleton = build_on_meta(lambda: self.build(architecture))
+            with torch.inference_mode(False):  # it serves for training, too, wherever it is first asked for
+                skeleton = build_on_meta(lambda: self.build(architecture))
             self._skeletons[architecture] = skeleton, places_of(skeleton)
             if len(self._skeletons) > _MOST_SKELETONS:
                 self._skeletons.popitem(last=False)

@@ -21,6 +21,16 @@ class Translation(nn.Module):
     def forward(self, src_tokens: Tensor, prev_output_tokens: Tensor) -> Tensor:
         """Tokens that the beams went on with at each step, shape (steps - 1, sentences, beam)."""
         n_words = prev_output_tokens.shape[1] - 1
+        if src_tokens.is_meta:
+            return self._shapes(src_tokens, n_words + 1)
         search = BeamSearch(beam=self.beam, min_length=n_words, max_length=n_words)
         with torch.no_grad():
             return search.decode(self.model, src_tokens, [n_words] * len(src_tokens)).tokens
+
+    def _shapes(self, src_tokens: Tensor, n_steps: int) -> Tensor:
+        """The same steps where there are no values to choose by: what sees only shapes need not wait for a search."""
+        state = self.model.start(self.model.encode(src_tokens), self.beam, n_steps)
+        tokens = src_tokens.new_empty(len(src_tokens), self.beam)
+        for _ in range(n_steps):
+            self.model.step(tokens, state)
+        return tokens.expand(n_steps - 1, -1, -1)

@@ -5,12 +5,15 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.jit import is_tracing  # type: ignore[attr-defined] # public, but not in its list of names
 from torch.nn import functional
 
 from supernet.families.hat.sizes import LayerSizes, Side, Sizes
 
 PAD, EOS, UNK = 1, 2, 3
 """Padding, end of sentence (the decoder starts from it, too) and unknown word, as in fairseq's dictionaries."""
+
+_FEW = 8  # rows up to which a product with a large table is quicker as (table x rows) than as (rows x table)
 
 
 class Embedding(nn.Module):
@@ -48,7 +51,12 @@ class Output(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits in place of channels."""
-        return functional.linear(x, self.weight[:, : self.width])
+        weight = self.weight[:, : self.width]
+        if x.device.type == "cpu" and 1 < x[..., 0].numel() <= _FEW and not is_tracing():
+            # as one beam search on a CPU: reading the large table takes the time, and this order reads it once
+            logits = torch.mm(weight, x.flatten(0, -2).t()).t().contiguous()
+            return logits.view(*x.shape[:-1], len(weight))
+        return functional.linear(x, weight)
 
 
 class FeedForward(nn.Module):
