@@ -1,9 +1,11 @@
 """Where sub-networks run: devices, measuring, latency tables, deployment bundles."""
 
+from hardware.building import measure_end_to_end
 from hardware.bundle import OnnxModule, ParityError, deploy
 from hardware.device import Device, DeviceError
-from hardware.measuring import Measurement, Protocol, measure
-from hardware.table import LatencyTable, TableError, measure_end_to_end
+from hardware.measurement import Measurement
+from hardware.measuring import Protocol, measure
+from hardware.table import LatencyTable, TableError
 
 __all__ = [
     "Device",

@@ -1,8 +1,14 @@
 """A device: a backend plus its settings."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
+
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
+"""Number formats of weights and activations; fp32 is exact (no TF32 on a GPU), tf32 rounds only what is multiplied."""
 
 
 class DeviceError(ValueError):
@@ -18,36 +24,90 @@ class Device:
         backend: one of `hardware.backends.available()`.
         threads: worker threads of the runtime.
         batch_size: samples per inference; latencies are of the whole batch.
+        precision: one of `PRECISIONS` that the backend offers.
+        cores: numbers of the CPU cores that the threads stay on; empty: wherever the system puts them.
     """
 
     name: str
     backend: str = "onnxruntime"
     threads: int = 1
     batch_size: int = 1
+    precision: str = "fp32"
+    cores: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        from hardware.backends import available
+        from hardware.backends import available, create
 
+        object.__setattr__(self, "cores", tuple(self.cores or ()))  # from a list of a file
         if self.backend not in available():
-            raise DeviceError(f"device {self.name!r}: unknown backend {self.backend!r}; have {', '.join(available())}")
+            raise self.error(f"unknown backend {self.backend!r}; have {', '.join(available())}")
         for setting in ("threads", "batch_size"):
             if type(value := getattr(self, setting)) is not int:
-                raise DeviceError(f"device {self.name!r}: {setting} must be an integer, got {value!r}")
-        if self.threads < 1:
-            raise DeviceError(f"device {self.name!r}: threads must be at least 1, got {self.threads}")
-        if self.batch_size < 1:
-            raise DeviceError(f"device {self.name!r}: batch_size must be at least 1, got {self.batch_size}")
+                raise self.error(f"{setting} must be an integer, got {value!r}")
+            if value < 1:
+                raise self.error(f"{setting} must be at least 1, got {value}")
+        if self.precision not in (offered := create(self.backend).precisions):
+            raise self.error(f"backend {self.backend!r} has precision {', '.join(offered)}; got {self.precision!r}")
+        if any(type(core) is not int or core < 0 for core in self.cores) or len(set(self.cores)) < len(self.cores):
+            raise self.error(f"cores must be different numbers of CPU cores, got {list(self.cores)}")
+        if 0 < len(self.cores) < self.threads:
+            raise self.error(f"{self.threads} threads need as many cores, got {list(self.cores)}")
         if not self.name or any(c in self.name for c in "/\\ ,="):
             raise DeviceError(f"device name {self.name!r} must be a plain word: it names files")
 
+    def error(self, text: str) -> DeviceError:
+        """An error that names this device."""
+        return DeviceError(f"device {self.name!r}: {text}")
+
     def require_here(self) -> None:
         """Raises DeviceError where this machine cannot be the device (whose table may come from another one)."""
-        cores = os.cpu_count() or 1
-        if self.threads > cores:
-            raise DeviceError(
-                f"device {self.name!r}: threads must lie in 1..{cores} on this machine, got {self.threads}"
-            )
+        from hardware.backends import create
+
+        n_cores = os.cpu_count() or 1
+        if self.threads > n_cores:
+            raise self.error(f"threads must lie in 1..{n_cores} on this machine, got {self.threads}")
+        if self.cores:
+            self._require_cores()
+        create(self.backend).require(self)
+
+    @contextmanager
+    def pinned(self) -> Iterator[None]:
+        """Keeps all threads of this process on the device's cores, until the block ends."""
+        if not self.cores:
+            yield
+            return
+        self._require_cores()
+        before = {thread: os.sched_getaffinity(thread) for thread in _threads()}
+        here = os.sched_getaffinity(0)
+        try:
+            for thread in before:
+                _move(thread, set(self.cores))
+            yield
+        finally:
+            for thread in _threads():  # those that were started meanwhile, too
+                _move(thread, before.get(thread, here))
 
     def describe(self) -> dict[str, Any]:
         """The settings as JSON-compatible data; `Device(**device.describe())` is equal."""
-        return asdict(self)
+        return asdict(self) | {"cores": list(self.cores)}
+
+    def _require_cores(self) -> None:
+        if not hasattr(os, "sched_setaffinity"):
+            raise self.error("this system cannot keep threads on cores: leave `cores` empty")
+        if missing := sorted(set(self.cores) - os.sched_getaffinity(0)):
+            raise self.error(f"core {missing[0]} is not one that this process may use: {_spans()}")
+
+
+def _threads() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc/self/task").iterdir()]
+
+
+def _move(thread: int, cores: set[int]) -> None:
+    try:
+        os.sched_setaffinity(thread, cores)
+    except ProcessLookupError:  # it has ended
+        pass
+
+
+def _spans() -> str:
+    return ", ".join(map(str, sorted(os.sched_getaffinity(0))))

@@ -3,26 +3,20 @@
 import datetime
 import os
 import platform
-from pathlib import Path
 from typing import Any
 
+from hardware.processor import cpu_model
 
-def cpu_model() -> str:
-    """The processor's name as the operating system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.lower().startswith(("model name", "hardware")))
-    return next(names, "") or platform.processor() or platform.machine()
+__all__ = ["cpu_model", "provenance"]
 
 
-def provenance(versions: dict[str, str]) -> dict[str, Any]:
-    """CPU, cores, system, `versions`, date (UTC) and the load average of the last minute, as JSON-compatible data."""
+def provenance(versions: dict[str, str], accelerator: str | None = None) -> dict[str, Any]:
+    """CPU, cores, accelerator, system, `versions`, date (UTC) and the load average of the last minute, as JSON data."""
     load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
     return {
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
+        **({"accelerator": accelerator} if accelerator else {}),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": versions,

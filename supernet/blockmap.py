@@ -110,12 +110,15 @@ class BlockMap:
             self.ids([architecture])
         return self.blocks
 
-    def uses(self, blocks: Sequence[Block], batch_size: int = 1) -> Iterator[tuple[Block, Use]]:
-        """Each block (not the rest) with real weights and the inputs that it gets inside its sub-network."""
+    def uses(self, blocks: Sequence[Block], batch_size: int = 1, place: str = "cpu") -> Iterator[tuple[Block, Use]]:
+        """Each block (not the rest) with real weights and the inputs that it gets inside its sub-network.
+
+        Both are on the PyTorch device `place`.
+        """
         wanted = sorted((b for b in blocks if b.slot != REST), key=lambda b: (b.architecture.to_json(), b.slot))
         for architecture, group in groupby(wanted, key=lambda block: block.architecture):
-            model = self._net.extract(architecture)
-            inputs = self._net.example_inputs(architecture, batch_size)
+            model = self._net.extract(architecture).to(place)
+            inputs = tuple(t.to(place) for t in self._net.example_inputs(architecture, batch_size))
             uses = capture(self._run(model, architecture), self._net.blocks_of(model), inputs)
             yield from ((block, uses[block.slot]) for block in group)
 

@@ -1,10 +1,22 @@
-"""Runtimes that can run a plain model: each a module with one class that follows `Backend`."""
+"""Runtimes that can run a plain model: each a class that follows `Backend`."""
 
 from hardware.backends.base import Backend, Runner
-from hardware.backends.onnxruntime import OnnxRuntime
-from hardware.backends.torch import TorchEager
+from hardware.backends.cuda import CudaCompile, CudaEager, CudaGraphs
+from hardware.backends.onnxruntime import OnnxRuntime, OnnxRuntimeCuda, OnnxRuntimeTensorRT
+from hardware.backends.openvino import OpenVino
+from hardware.backends.torch import TorchCompile, TorchEager
 
-_BACKENDS: dict[str, type[Backend]] = {"onnxruntime": OnnxRuntime, "torch": TorchEager}
+_BACKENDS: dict[str, type[Backend]] = {
+    "cuda": CudaEager,
+    "cuda_compile": CudaCompile,
+    "cuda_graphs": CudaGraphs,
+    "onnxruntime": OnnxRuntime,
+    "onnxruntime_cuda": OnnxRuntimeCuda,
+    "onnxruntime_tensorrt": OnnxRuntimeTensorRT,
+    "openvino": OpenVino,
+    "torch": TorchEager,
+    "torch_compile": TorchCompile,
+}
 
 __all__ = ["Backend", "Runner", "available", "create", "register"]
 
@@ -15,7 +27,7 @@ def register(name: str, backend: type[Backend]) -> None:
 
 
 def available() -> list[str]:
-    """Names of backends, sorted."""
+    """Names of backends, sorted; what one needs may be missing here (`Device.require_here` tells)."""
     return sorted(_BACKENDS)
 
 

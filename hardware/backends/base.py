@@ -1,24 +1,82 @@
 """What a runtime must offer to be measured."""
 
+import importlib.util
+import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
+
+from hardware import processor
 
 if TYPE_CHECKING:
     from hardware.device import Device
 
-Runner = Callable[[], object]
-"""One inference of a prepared model on inputs that are already in place; returns when the result is there."""
+
+class Runner:
+    """A prepared model on inputs that are already in place.
+
+    Args:
+        run: makes one inference; returns when the result is there, or, on an accelerator, when it is under way.
+        inferences: how many inferences `run` makes, one after the other.
+    """
+
+    def __init__(self, run: Callable[[], object], inferences: int = 1) -> None:
+        self.run = run
+        self.inferences = inferences
+
+    def time_ms(self, calls: int) -> float:
+        """Duration of each of `calls` runs in a row, in ms, divided by the inferences of a run."""
+        start = time.perf_counter_ns()
+        for _ in range(calls):
+            self.run()
+        return (time.perf_counter_ns() - start) / calls / self.inferences / 1e6
 
 
-class Backend(Protocol):
-    """Prepares plain modules for one runtime; has no state of its own."""
+class Backend(ABC):
+    """Prepares plain modules for one runtime; has no state of its own.
 
+    Attributes:
+        precisions: those that the runtime offers on some machine; the first is the usual one.
+        packages: import names of what must be installed, and the distribution to install where it is missing.
+        bundle_format: what deployment bundles for this runtime hold, one of `hardware.bundle.formats()`.
+        pays_per_call: whether a call costs something beside what the model does: a table subtracts that from blocks.
+    """
+
+    precisions: ClassVar[tuple[str, ...]] = ("fp32",)
+    packages: ClassVar[dict[str, str]] = {}
+    bundle_format: ClassVar[str] = "onnx"
+    pays_per_call: ClassVar[bool] = True
+
+    @abstractmethod
     def prepare(self, model: nn.Module, inputs: Sequence[Tensor], device: "Device") -> Runner:
-        """Compiles or loads `model` (in eval mode) with the device's settings; nothing is measured yet."""
-        ...
+        """Compiles or loads `model` (in eval mode, left as it is) with the device's settings; measures nothing yet."""
 
+    @abstractmethod
     def versions(self) -> dict[str, str]:
         """Versions of the software that decides the latency."""
-        ...
+
+    def prepare_block(self, block: nn.Module, inputs: Sequence[Tensor], device: "Device") -> Runner:
+        """As `prepare`, for a part of a network: what a runtime spends once a network should not count."""
+        return self.prepare(block, inputs, device)
+
+    def require(self, device: "Device") -> None:
+        """Raises DeviceError where this machine lacks what the backend needs: packages, an accelerator, a precision."""
+        for package, distribution in self.packages.items():
+            if importlib.util.find_spec(package) is None:
+                raise device.error(f"backend {device.backend!r} needs {package}: pip install {distribution}")
+        if self.place == "cpu" and not processor.computes(device.precision):
+            raise device.error(
+                f"this processor ({processor.cpu_model()}) does not compute in {device.precision} "
+                f"(it would need one of: {processor.needed(device.precision)})"
+            )
+
+    @property
+    def place(self) -> str:
+        """Where the work is done, as PyTorch calls it: "cpu" or "cuda"."""
+        return "cpu"
+
+    def accelerator(self) -> str | None:
+        """Name of the accelerator that does the work; None where it is the CPU."""
+        return None

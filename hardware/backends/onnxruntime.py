@@ -1,30 +1,93 @@
-"""ONNX Runtime on the CPU."""
+"""ONNX Runtime: on the CPU, and through its CUDA and TensorRT providers."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import onnxruntime
+import torch
 from torch import Tensor, nn
 
-from hardware.backends.base import Runner
+from hardware.backends.base import Backend, Runner
+from hardware.backends.placing import placed
 from hardware.export import onnx_bytes
 
 if TYPE_CHECKING:
     from hardware.device import Device
 
 
-class OnnxRuntime:
+class OnnxRuntime(Backend):
     """Exports the module to ONNX and runs it on the CPU provider with all graph optimisations."""
 
+    provider = "CPUExecutionProvider"
+
     def prepare(self, model: nn.Module, inputs: Sequence[Tensor], device: "Device") -> Runner:
-        """A session of its own for each model, with the device's number of intra-op threads."""
+        """A session of its own for each model; its threads rest between calls, so that sessions can take turns."""
         session = open_session(onnx_bytes(model, inputs), device.threads)
         feed = {node.name: tensor.numpy() for node, tensor in zip(session.get_inputs(), inputs, strict=True)}
-        return lambda: session.run(None, feed)
+        return Runner(lambda: session.run(None, feed))
+
+    def require(self, device: "Device") -> None:
+        """Raises DeviceError where the installed ONNX Runtime lacks the provider."""
+        super().require(device)
+        if self.provider not in (have := onnxruntime.get_available_providers()):
+            raise device.error(
+                f"backend {device.backend!r} needs ONNX Runtime's {self.provider}, this installation has "
+                f"{', '.join(have)}: pip install onnxruntime-gpu (in place of onnxruntime)"
+            )
 
     def versions(self) -> dict[str, str]:
         """ONNX Runtime's."""
         return {"onnxruntime": onnxruntime.__version__}
+
+
+class OnnxRuntimeCuda(OnnxRuntime):
+    """Runs on the CUDA provider; inputs and outputs stay on the GPU."""
+
+    provider = "CUDAExecutionProvider"
+    precisions = ("fp32", "tf32", "fp16")
+
+    @property
+    def place(self) -> str:
+        """The first CUDA device."""
+        return "cuda"
+
+    def prepare(self, model: nn.Module, inputs: Sequence[Tensor], device: "Device") -> Runner:
+        """Bound to tensors on the GPU; a run waits for its result."""
+        model, inputs = placed(model, inputs, "cpu", device.precision)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        providers = [(self.provider, self._options(device)), "CUDAExecutionProvider"][: 1 + self._falls_back]
+        session = onnxruntime.InferenceSession(onnx_bytes(model, inputs), options, providers=providers)
+        binding = session.io_binding()
+        for node, tensor in zip(session.get_inputs(), inputs, strict=True):
+            binding.bind_ortvalue_input(node.name, onnxruntime.OrtValue.ortvalue_from_numpy(tensor.numpy(), "cuda", 0))
+        for node in session.get_outputs():
+            binding.bind_output(node.name, "cuda")
+        return Runner(lambda: session.run_with_iobinding(binding))
+
+    def versions(self) -> dict[str, str]:
+        """ONNX Runtime's and, where PyTorch brings them, CUDA's and cuDNN's."""
+        return super().versions() | {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
+
+    def accelerator(self) -> str | None:
+        """The GPU's name, as PyTorch tells it."""
+        return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+    _falls_back = False
+
+    def _options(self, device: "Device") -> dict[str, Any]:
+        return {"use_tf32": int(device.precision == "tf32"), "cudnn_conv_algo_search": "EXHAUSTIVE"}
+
+
+class OnnxRuntimeTensorRT(OnnxRuntimeCuda):
+    """Runs on the TensorRT provider; what it cannot run, on the CUDA provider."""
+
+    provider = "TensorrtExecutionProvider"
+    precisions = ("fp32", "fp16", "bf16")
+    _falls_back = True
+
+    def _options(self, device: "Device") -> dict[str, Any]:
+        return {"trt_fp16_enable": device.precision == "fp16", "trt_bf16_enable": device.precision == "bf16"}
 
 
 def open_session(model: bytes | str, threads: int) -> onnxruntime.InferenceSession:
@@ -33,4 +96,5 @@ def open_session(model: bytes | str, threads: int) -> onnxruntime.InferenceSessi
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

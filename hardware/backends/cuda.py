@@ -1,0 +1,168 @@
+"""PyTorch on an NVIDIA GPU: eager, captured as a CUDA graph, and compiled."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from hardware.backends.base import Backend, Runner
+from hardware.backends.placing import placed
+from hardware.backends.torch import compiled
+
+if TYPE_CHECKING:
+    from hardware.device import Device
+
+_WARM_UP_RUNS = 3
+_BLOCK_MS = 0.3  # a graph of copies of a block takes about this long: what a launch costs is lost in it
+_MOST_COPIES = 64
+_FIRST_CAPABILITY = {"tf32": (8, 0), "bf16": (8, 0), "fp16": (5, 3)}
+
+
+class CudaRunner(Runner):
+    """Times with CUDA events and waits once for all runs.
+
+    Args:
+        run: starts inferences on the current stream.
+        precision: decides whether products are rounded to TF32.
+        inferences: that one run makes.
+    """
+
+    def __init__(self, run: Callable[[], object], precision: str, inferences: int = 1) -> None:
+        super().__init__(run, inferences)
+        self._precision = precision
+
+    def time_ms(self, calls: int) -> float:
+        """Between two events around all runs: the GPU's own clock."""
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        with numerics(self._precision), torch.inference_mode():
+            start.record()
+            for _ in range(calls):
+                self.run()
+            end.record()
+        end.synchronize()
+        return float(start.elapsed_time(end)) / calls / self.inferences
+
+
+class CudaEager(Backend):
+    """Launches the module's kernels one by one from Python: a small network waits for Python, not for the GPU."""
+
+    precisions = ("fp32", "tf32", "bf16", "fp16")
+    bundle_format = "torch_export"
+
+    @property
+    def place(self) -> str:
+        """The current CUDA device."""
+        return "cuda"
+
+    def prepare(self, model: nn.Module, inputs: Sequence[Tensor], device: "Device") -> Runner:
+        """The module on the GPU; cuDNN tries its algorithms for every shape before anything is timed."""
+        forward, inputs = self._forward(model, inputs, device)
+        return CudaRunner(lambda: forward(*inputs), device.precision)
+
+    def require(self, device: "Device") -> None:
+        """Raises DeviceError where PyTorch sees no GPU, or one that lacks the precision."""
+        super().require(device)
+        if not torch.cuda.is_available():
+            build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "no CUDA"
+            raise device.error(f"backend {device.backend!r} needs a CUDA device; PyTorch (built with {build}) sees none")
+        if torch.cuda.get_device_capability() < _FIRST_CAPABILITY.get(device.precision, (0, 0)):
+            raise device.error(f"{torch.cuda.get_device_name()} does not compute in {device.precision}")
+
+    def versions(self) -> dict[str, str]:
+        """PyTorch's, CUDA's and cuDNN's."""
+        return {
+            "torch": torch.__version__,
+            "cuda": str(torch.version.cuda),
+            "cudnn": str(torch.backends.cudnn.version()),
+        }
+
+    def accelerator(self) -> str | None:
+        """The GPU's name."""
+        return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+    def _forward(
+        self, model: nn.Module, inputs: Sequence[Tensor], device: "Device"
+    ) -> tuple[Callable[..., Any], tuple[Tensor, ...]]:
+        """What to call, with what; tensor cores want the channels last."""
+        return placed(model, inputs, "cuda", device.precision, channels_last=device.precision != "fp32")
+
+
+class CudaGraphs(CudaEager):
+    """Captures one inference as a CUDA graph and replays it: the GPU runs kernel after kernel without Python.
+
+    Blocks are captured many times in a row: a network pays for launching a graph once, and for every kernel in it.
+    """
+
+    pays_per_call = False
+
+    def prepare(self, model: nn.Module, inputs: Sequence[Tensor], device: "Device") -> Runner:
+        """All graphs share one memory pool: they never run at once, and nobody reads their results."""
+        forward, inputs = self._forward(model, inputs, device)
+        return _captured(forward, inputs, device, 1)
+
+    def prepare_block(self, block: nn.Module, inputs: Sequence[Tensor], device: "Device") -> Runner:
+        """A graph of as many copies as take 0.3 ms together (64 at most)."""
+        forward, inputs = self._forward(block, inputs, device)
+        once = _captured(forward, inputs, device, 1)
+        duration = min(once.time_ms(3) for _ in range(3))
+        copies = min(_MOST_COPIES, math.ceil(_BLOCK_MS / max(duration, 1e-4)))
+        return once if copies == 1 else _captured(forward, inputs, device, copies)
+
+
+class CudaCompile(CudaGraphs):
+    """Compiles the module with TorchInductor and captures that as a CUDA graph."""
+
+    def _forward(
+        self, model: nn.Module, inputs: Sequence[Tensor], device: "Device"
+    ) -> tuple[Callable[..., Any], tuple[Tensor, ...]]:
+        model, inputs = super()._forward(model, inputs, device)  # type: ignore[assignment] # a module, as yet
+        return compiled(model), inputs
+
+
+def _captured(forward: Callable[..., Any], inputs: Sequence[Tensor], device: "Device", copies: int) -> Runner:
+    graph, stream = torch.cuda.CUDAGraph(), _stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream), numerics(device.precision), torch.inference_mode():
+        for _ in range(_WARM_UP_RUNS if copies == 1 else 1):  # libraries choose and load their kernels
+            forward(*inputs)
+        stream.synchronize()
+        graph.capture_begin(pool=_pool(), capture_error_mode="thread_local")
+        try:
+            for _ in range(copies):
+                forward(*inputs)
+        finally:
+            graph.capture_end()
+    torch.cuda.current_stream().wait_stream(stream)
+
+    def replay() -> object:
+        graph.replay()
+        return forward, inputs  # the graph refers to their memory
+
+    return CudaRunner(replay, device.precision, copies)
+
+
+@contextmanager
+def numerics(precision: str) -> Iterator[None]:
+    """Until the block ends, products of fp32 are exact unless `precision` is "tf32", and cuDNN chooses by trying."""
+    conv, matmul, cudnn = torch.backends.cudnn.conv, torch.backends.cuda.matmul, torch.backends.cudnn
+    before = conv.fp32_precision, matmul.fp32_precision, cudnn.benchmark
+    wanted = "tf32" if precision == "tf32" else "ieee"
+    conv.fp32_precision, matmul.fp32_precision, cudnn.benchmark = wanted, wanted, True
+    try:
+        yield
+    finally:
+        conv.fp32_precision, matmul.fp32_precision, cudnn.benchmark = before
+
+
+@cache
+def _stream() -> torch.cuda.Stream:
+    return torch.cuda.Stream()
+
+
+@cache
+def _pool() -> Any:
+    return torch.cuda.graph_pool_handle()

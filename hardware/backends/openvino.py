@@ -1,0 +1,61 @@
+"""OpenVINO on the CPU."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from hardware.backends.base import Backend, Runner
+from hardware.export import onnx_bytes
+
+if TYPE_CHECKING:
+    from hardware.device import Device
+
+_HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+_CAPABILITIES = {"fp32": "FP32", "bf16": "BF16", "fp16": "FP16"}
+
+
+class OpenVino(Backend):
+    """Reads the module's ONNX form and compiles it for latency on the CPU."""
+
+    precisions = ("fp32", "bf16", "fp16")
+    packages = {"openvino": "'supernet-search[openvino]'"}
+    bundle_format = "openvino"
+
+    def prepare(self, model: nn.Module, inputs: Sequence[Tensor], device: "Device") -> Runner:
+        """Computes with the device's precision throughout; inputs stay fp32."""
+        import openvino
+
+        settings: dict[str, Any] = {
+            "INFERENCE_NUM_THREADS": device.threads,
+            "NUM_STREAMS": 1,
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": _HINTS[device.precision],
+            "ENABLE_CPU_PINNING": False,
+        }
+        graph = _core().read_model(onnx_bytes(model, inputs))
+        request = _core().compile_model(graph, "CPU", settings).create_infer_request()
+        for i, tensor in enumerate(inputs):
+            request.set_input_tensor(i, openvino.Tensor(tensor.numpy()))
+        return Runner(request.infer)
+
+    def require(self, device: "Device") -> None:
+        """Raises DeviceError where OpenVINO is missing or its CPU plug-in lacks the precision."""
+        super().require(device)
+        have = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if _CAPABILITIES[device.precision] not in have:
+            raise device.error(f"OpenVINO does not compute in {device.precision} on this processor: {', '.join(have)}")
+
+    def versions(self) -> dict[str, str]:
+        """OpenVINO's."""
+        import openvino
+
+        return {"openvino": openvino.__version__.partition("-")[0]}
+
+
+@cache
+def _core() -> Any:
+    import openvino
+
+    return openvino.Core()

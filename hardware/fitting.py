@@ -1,0 +1,115 @@
+"""Corrects sums of block latencies by a few end-to-end measurements, and tells how far off they are."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+Values = NDArray[np.float64]
+
+TRAITS = ("calls", "parameters", "inputs")
+"""What a block may cost in a network beside what it costs alone, per unit: each call (what a runtime does at a block's
+borders when it runs alone), each parameter (fetched from memory, where a block alone finds it in a cache), each input
+value (converted to the runtime's own layout, or left in a cache by the block before)."""
+
+_RIDGE = 1e-4
+_FEWEST = 4
+
+
+@dataclass(frozen=True)
+class Correction:
+    """From what the blocks of an architecture cost alone to what it costs: linear, with few terms.
+
+    `intercept + slope * (sum of block latencies) + sum over traits of weights[trait] * (sum of the blocks' trait)`.
+
+    Attributes:
+        slope: a number.
+        intercept: in ms.
+        weights: ms per unit of a trait (those of `TRAITS` that help).
+    """
+
+    slope: float = 1.0
+    intercept: float = 0.0
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+    def of_blocks(self, latencies_ms: Values, traits: Mapping[str, Values]) -> Values:
+        """What each block adds to the latency of a network, in ms."""
+        total = self.slope * latencies_ms
+        for trait, weight in self.weights.items():
+            total = total + weight * traits[trait]
+        return total
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-compatible data."""
+        return {"slope": self.slope, "intercept": self.intercept, "weights": dict(self.weights)}
+
+
+def fitted(sums: Values, traits: Mapping[str, Values], measured: Values) -> Correction:
+    """The correction with the least squared relative error; its traits are chosen by leaving out each measurement once.
+
+    The simplest choice wins whose error is within one standard error of the best one's.
+
+    Args:
+        sums: of the blocks' latencies, in ms, one a measured architecture.
+        traits: the same of each trait.
+        measured: latencies in ms.
+    """
+    designs = {chosen: _design(sums, traits, chosen) for chosen in _choices(sums, traits)}
+    errors = {chosen: np.abs(_left_out(design, measured) / measured - 1) for chosen, design in designs.items()}
+    best = min(errors, key=lambda chosen: float(errors[chosen].mean()))
+    limit = errors[best].mean() + errors[best].std() / np.sqrt(len(measured))
+    chosen = next(chosen for chosen in errors if errors[chosen].mean() <= limit)
+    slope, intercept, *weights = _solve(designs[chosen], measured).tolist()
+    return Correction(slope, intercept, dict(zip(chosen, weights, strict=True)))
+
+
+def left_out(sums: Values, traits: Mapping[str, Values], measured: Values, chosen: Iterable[str]) -> Values:
+    """Each architecture's latency as a fit with the chosen traits to all others predicts it."""
+    return _left_out(_design(sums, traits, tuple(chosen)), measured)
+
+
+def errors(predicted: Values, measured: Values) -> dict[str, float]:
+    """MAPE in percent and Spearman's rank correlation; nothing for fewer than four architectures."""
+    if len(measured) < _FEWEST:
+        return {}
+    return {
+        "mape_percent": float(np.mean(np.abs(predicted / measured - 1)) * 100),
+        "spearman": float(spearmanr(predicted, measured).statistic),
+        "n_architectures": float(len(measured)),
+    }
+
+
+def _choices(sums: Values, traits: Mapping[str, Values]) -> list[tuple[str, ...]]:
+    """Sets of traits, small ones first, that vary and leave three measurements for each coefficient."""
+    varied = [trait for trait in TRAITS if trait in traits and np.ptp(traits[trait]) > 1e-9 * traits[trait].max()]
+    most = max(0, len(sums) // 3 - 2)
+    return [chosen for n in range(min(most, len(varied)) + 1) for chosen in combinations(varied, n)]
+
+
+def _design(sums: Values, traits: Mapping[str, Values], chosen: Sequence[str]) -> Values:
+    return np.stack([sums, np.ones_like(sums), *(traits[trait] for trait in chosen)], axis=1)
+
+
+def _solve(design: Values, measured: Values) -> Values:
+    """Coefficients with the least squared relative error; only a slope where the sums do not differ."""
+    sums = design[:, 0]
+    if len(sums) < 2 or np.ptp(sums) <= 1e-9 * sums.max():
+        return np.array([np.mean(measured / sums), *np.zeros(design.shape[1] - 1)])
+    relative = design / measured[:, None]
+    scale = np.sqrt((relative**2).mean(axis=0))
+    penalty = np.diag([0.0, 0.0, *np.full(design.shape[1] - 2, np.sqrt(_RIDGE * len(sums)))])
+    targets = np.concatenate([np.ones(len(sums)), np.zeros(design.shape[1])])
+    coefficients = np.linalg.lstsq(np.concatenate([relative / scale, penalty]), targets, rcond=None)[0] / scale
+    return np.asarray(coefficients, dtype=np.float64)
+
+
+def _left_out(design: Values, measured: Values) -> Values:
+    predicted = np.empty_like(measured)
+    for i in range(len(measured)):
+        others = np.arange(len(measured)) != i
+        predicted[i] = design[i] @ _solve(design[others], measured[others])
+    return predicted
