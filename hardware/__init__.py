@@ -3,8 +3,10 @@
 from hardware.building import measure_end_to_end
 from hardware.bundle import OnnxModule, ParityError, deploy
 from hardware.device import Device, DeviceError
+from hardware.energy import measure_energy
 from hardware.measurement import Measurement
 from hardware.measuring import Protocol, measure
+from hardware.memory import measure_memory
 from hardware.table import LatencyTable, TableError
 
 __all__ = [
@@ -19,4 +21,6 @@ __all__ = [
     "deploy",
     "measure",
     "measure_end_to_end",
+    "measure_energy",
+    "measure_memory",
 ]

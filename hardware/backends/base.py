@@ -1,5 +1,6 @@
 """What a runtime must offer to be measured."""
 
+import copy
 import importlib.util
 import time
 from abc import ABC, abstractmethod
@@ -71,6 +72,14 @@ class Backend(ABC):
                 f"this processor ({processor.cpu_model()}) does not compute in {device.precision} "
                 f"(it would need one of: {processor.needed(device.precision)})"
             )
+
+    def peak_memory(self, model: nn.Module, inputs: Sequence[Tensor], device: "Device") -> int:
+        """Bytes at the peak of one inference, weights included; see `hardware.measure_memory`."""
+        from hardware.memory import of_process
+
+        if self.place != "cpu":
+            raise device.error(f"peak memory is not measured on backend {device.backend!r}")
+        return of_process(lambda: self.prepare(copy.deepcopy(model), inputs, device), device)
 
     @property
     def place(self) -> str:

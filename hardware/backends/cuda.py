@@ -1,5 +1,6 @@
 """PyTorch on an NVIDIA GPU: eager, captured as a CUDA graph, and compiled."""
 
+import gc
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -68,7 +69,9 @@ class CudaEager(Backend):
         super().require(device)
         if not torch.cuda.is_available():
             build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "no CUDA"
-            raise device.error(f"backend {device.backend!r} needs a CUDA device; PyTorch (built with {build}) sees none")
+            raise device.error(
+                f"backend {device.backend!r} needs a CUDA device; PyTorch (built with {build}) sees none"
+            )
         if torch.cuda.get_device_capability() < _FIRST_CAPABILITY.get(device.precision, (0, 0)):
             raise device.error(f"{torch.cuda.get_device_name()} does not compute in {device.precision}")
 
@@ -83,6 +86,18 @@ class CudaEager(Backend):
     def accelerator(self) -> str | None:
         """The GPU's name."""
         return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+    def peak_memory(self, model: nn.Module, inputs: Sequence[Tensor], device: "Device") -> int:
+        """By PyTorch's allocator, for an eager inference (a graph takes as much)."""
+        gc.collect()
+        before = torch.cuda.memory_allocated()
+        forward, inputs = CudaEager._forward(self, model, inputs, device)
+        with numerics(device.precision), torch.inference_mode():
+            for _ in range(2):  # the first one also tries algorithms
+                torch.cuda.reset_peak_memory_stats()
+                forward(*inputs)
+                torch.cuda.synchronize()
+        return torch.cuda.max_memory_allocated() - before
 
     def _forward(
         self, model: nn.Module, inputs: Sequence[Tensor], device: "Device"
@@ -148,14 +163,14 @@ def _captured(forward: Callable[..., Any], inputs: Sequence[Tensor], device: "De
 @contextmanager
 def numerics(precision: str) -> Iterator[None]:
     """Until the block ends, products of fp32 are exact unless `precision` is "tf32", and cuDNN chooses by trying."""
-    conv, matmul, cudnn = torch.backends.cudnn.conv, torch.backends.cuda.matmul, torch.backends.cudnn
-    before = conv.fp32_precision, matmul.fp32_precision, cudnn.benchmark
-    wanted = "tf32" if precision == "tf32" else "ieee"
-    conv.fp32_precision, matmul.fp32_precision, cudnn.benchmark = wanted, wanted, True
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark
     try:
+        cudnn.allow_tf32 = matmul.allow_tf32 = precision == "tf32"
+        cudnn.benchmark = True
         yield
     finally:
-        conv.fp32_precision, matmul.fp32_precision, cudnn.benchmark = before
+        cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark = before
 
 
 @cache

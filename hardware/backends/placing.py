@@ -24,7 +24,7 @@ def placed(
     else:
         model = copy.deepcopy(model).eval().to(device=target, dtype=dtype)
         if channels_last:
-            model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            model = model.to(memory_format=torch.channels_last)
     moved = []
     for tensor in inputs:
         tensor = tensor.detach().to(target, dtype if tensor.is_floating_point() else tensor.dtype)

@@ -1,0 +1,94 @@
+"""Energy of an inference, where the machine counts it."""
+
+import ctypes
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from hardware.backends import create
+from hardware.device import Device
+from hardware.measuring import prepared
+
+POWERCAP = Path("/sys/class/powercap")
+"""Where Linux shows the counters of Intel's and AMD's processors (RAPL)."""
+
+Counter = Callable[[], float]
+"""Millijoules since some moment."""
+
+
+def measure_energy(
+    model: nn.Module, example_inputs: Tensor | Sequence[Tensor], device: Device, seconds: float = 2.0
+) -> float:
+    """Millijoules that one inference of a batch takes: the GPU's (NVML), or the processor packages' (RAPL).
+
+    All that the chip spends while inferences run one after the other for some seconds: idle power and other programs
+    count too.
+
+    Raises DeviceError where there is no counter, or none that may be read.
+    """
+    inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
+    runner, counter = prepared(model, inputs, device), energy_counter(device)
+    with device.pinned():
+        run_ms = max(runner.time_ms(10) * runner.inferences, 1e-3)
+        calls = max(1, math.ceil(seconds * 1e3 / run_ms))
+        before = counter()
+        runner.time_ms(calls)
+        return (counter() - before) / calls / runner.inferences
+
+
+def energy_counter(device: Device) -> Counter:
+    """The counter of the chip that does the device's work. Raises DeviceError where there is none to read."""
+    on_gpu = create(device.backend).place == "cuda"
+    return _nvml(device) if on_gpu else _rapl(device, POWERCAP)
+
+
+def _rapl(device: Device, root: Path) -> Counter:
+    packages = sorted(path for path in root.glob("*-rapl:*") if path.name.count(":") == 1)
+    if not packages:
+        raise device.error(f"this machine shows no energy counter of its processor (RAPL, in {root})")
+    spans = [_number(path / "max_energy_range_uj", device) for path in packages]
+    last = [_number(path / "energy_uj", device) for path in packages]
+    total = [0]
+
+    def millijoules() -> float:
+        for i, path in enumerate(packages):
+            now = _number(path / "energy_uj", device)
+            total[0] += (now - last[i]) % (spans[i] + 1)  # it starts from 0 again beyond its span
+            last[i] = now
+        return total[0] / 1e3
+
+    return millijoules
+
+
+def _number(path: Path, device: Device) -> int:
+    try:
+        return int(path.read_text())
+    except OSError as error:
+        raise device.error(
+            f"the energy counter {path} cannot be read ({error.strerror}): it may need root, or "
+            f"`chmod a+r` by an administrator"
+        ) from error
+
+
+def _nvml(device: Device) -> Counter:
+    """Of the GPU that PyTorch uses, through the library that comes with NVIDIA's driver."""
+    try:
+        nvml = ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError as error:
+        raise device.error(f"NVIDIA's management library (NVML) is not here: {error}") from error
+    handle, energy = ctypes.c_void_p(), ctypes.c_ulonglong()
+    uuid = f"GPU-{torch.cuda.get_device_properties().uuid}".encode()
+    codes = [nvml.nvmlInit_v2(), nvml.nvmlDeviceGetHandleByUUID(uuid, ctypes.byref(handle))]
+
+    def millijoules() -> float:
+        if code := nvml.nvmlDeviceGetTotalEnergyConsumption(handle, ctypes.byref(energy)):
+            raise device.error(f"{torch.cuda.get_device_name()} tells no energy (NVML error {code})")
+        return float(energy.value)
+
+    if any(codes):
+        raise device.error(f"NVML does not open the GPU (error {max(codes)})")
+    millijoules()
+    return millijoules
