@@ -1,6 +1,7 @@
 """A device: a backend plus its settings."""
 
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -26,6 +27,8 @@ class Device:
         batch_size: samples per inference; latencies are of the whole batch.
         precision: one of `PRECISIONS` that the backend offers.
         cores: numbers of the CPU cores that the threads stay on; empty: wherever the system puts them.
+        machine: the kind of processor of a device that is elsewhere, as `platform.machine()` calls it there ("aarch64",
+            "x86_64"); None: this machine, whatever it is.
     """
 
     name: str
@@ -34,6 +37,7 @@ class Device:
     batch_size: int = 1
     precision: str = "fp32"
     cores: tuple[int, ...] = ()
+    machine: str | None = None
 
     def __post_init__(self) -> None:
         from hardware.backends import available, create
@@ -63,6 +67,11 @@ class Device:
         """Raises DeviceError where this machine cannot be the device (whose table may come from another one)."""
         from hardware.backends import create
 
+        if self.machine not in (None, platform.machine()):
+            raise self.error(
+                f"it has a processor of kind {self.machine}, this machine's is {platform.machine()}: measure its "
+                "latency table there, and give the file as latency_table=..."
+            )
         n_cores = os.cpu_count() or 1
         if self.threads > n_cores:
             raise self.error(f"threads must lie in 1..{n_cores} on this machine, got {self.threads}")

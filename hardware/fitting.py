@@ -17,6 +17,7 @@ borders when it runs alone), each parameter (fetched from memory, where a block 
 value (converted to the runtime's own layout, or left in a cache by the block before)."""
 
 _RIDGE = 1e-4
+_EQUAL = 1e-3  # mean relative errors that differ by less are alike
 _FEWEST = 4
 
 
@@ -59,10 +60,10 @@ def fitted(sums: Values, traits: Mapping[str, Values], measured: Values) -> Corr
         measured: latencies in ms.
     """
     designs = {chosen: _design(sums, traits, chosen) for chosen in _choices(sums, traits)}
-    errors = {chosen: np.abs(_left_out(design, measured) / measured - 1) for chosen, design in designs.items()}
-    best = min(errors, key=lambda chosen: float(errors[chosen].mean()))
-    limit = errors[best].mean() + errors[best].std() / np.sqrt(len(measured))
-    chosen = next(chosen for chosen in errors if errors[chosen].mean() <= limit)
+    wrong = {chosen: np.abs(_left_out(design, measured) / measured - 1) for chosen, design in designs.items()}
+    best = min(wrong, key=lambda chosen: float(wrong[chosen].mean()))
+    limit = wrong[best].mean() + max(wrong[best].std() / np.sqrt(len(measured)), _EQUAL)
+    chosen = next(chosen for chosen in wrong if wrong[chosen].mean() <= limit)
     slope, intercept, *weights = _solve(designs[chosen], measured).tolist()
     return Correction(slope, intercept, dict(zip(chosen, weights, strict=True)))
 

@@ -1,16 +1,21 @@
 """Devices, export and measuring."""
 
+import json
+import os
+import sys
 import time
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 import hardware
-from hardware import Device, DeviceError, Protocol, measure
-from hardware.backends import available
+from hardware import Device, DeviceError, Measurement, Protocol, measure, processor
+from hardware.backends import Runner, available
 from hardware.export import onnx_bytes, to_onnx
 from hardware.measuring import measure_interleaved
 
@@ -27,7 +32,10 @@ def here(backend, **settings):
     return device
 
 
-@pytest.mark.parametrize("backend", available())
+BACKENDS = [pytest.param(b, marks=[pytest.mark.slow] if "compile" in b else []) for b in available()]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_every_backend_measures_a_model(backend):
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()).eval()
     found = measure(model, torch.randn(2, 3, 16, 16), here(backend, batch_size=2), QUICK)
@@ -38,7 +46,7 @@ def test_every_backend_measures_a_model(backend):
     assert found.spread == pytest.approx((third - first) / found.median_ms)
 
 
-@pytest.mark.parametrize("backend", available())
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_more_work_takes_longer(backend):
     small, large = (nn.Conv2d(16, width, 3, padding=1).eval() for width in (8, 128))
     inputs = torch.randn(1, 16, 48, 48)
@@ -68,8 +76,8 @@ def test_models_that_differ_are_measured_in_turns():
     order = []
     runners = [lambda: order.append("a"), lambda: order.append("b")]
     measure_interleaved(runners, Protocol(rounds=2, most_rounds=2, sample_ms=1e-6))
-    after_warm_up = "".join(order)[-4:]
-    assert after_warm_up == "abab"
+    last = "".join(order)[-4:]
+    assert {"".join(sorted(last[:2])), "".join(sorted(last[2:]))} == {"ab"}
 
 
 @pytest.mark.parametrize(
@@ -79,6 +87,11 @@ def test_models_that_differ_are_measured_in_turns():
         ({"threads": 0}, "threads must be at least 1"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"name": "a/b"}, "must be a plain word"),
+        ({"precision": "fp8"}, "backend 'onnxruntime' has precision fp32; got 'fp8'"),
+        ({"backend": "cuda_graphs", "precision": "int8"}, "has precision fp32, tf32, bf16, fp16; got 'int8'"),
+        ({"cores": [0, 0]}, "cores must be different numbers"),
+        ({"cores": [-1]}, "cores must be different numbers"),
+        ({"cores": [0], "threads": 2}, "2 threads need as many cores"),
     ],
 )
 def test_mistakes_in_a_device_are_named(settings, expected):
@@ -93,8 +106,89 @@ def test_a_device_with_more_cores_than_this_machine_can_be_described_but_not_mea
 
 
 def test_a_device_describes_itself():
-    device = Device("here", "torch", threads=1, batch_size=4)
+    device = Device("here", "torch", threads=1, batch_size=4, precision="bf16", cores=[1, 0], machine="aarch64")
+    assert json.loads(json.dumps(device.describe())) == device.describe()
     assert Device(**device.describe()) == device
+
+
+def test_what_this_machine_is_not_is_said_before_anything_is_measured():
+    settings = [
+        ({"machine": "pdp11"}, "has a processor of kind pdp11, this machine's is .*measure its latency table there"),
+        ({"cores": [100_000]}, "core 100000 is not one that this process may use"),
+    ]
+    if not torch.cuda.is_available():
+        settings.append(({"backend": "cuda_graphs"}, r"needs a CUDA device; PyTorch \(built .*\) sees none"))
+    if "TensorrtExecutionProvider" not in onnxruntime.get_available_providers():
+        settings.append(({"backend": "onnxruntime_tensorrt"}, "needs ONNX Runtime's TensorrtExecutionProvider"))
+    for changes, expected in settings:
+        with pytest.raises(DeviceError, match=expected):
+            measure(nn.Linear(4, 4), torch.randn(1, 4), Device(**({"name": "there"} | changes)), QUICK)
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(DeviceError, match=r"backend 'openvino' needs openvino: pip install 'supernet-search\[openvino"):
+        Device("here", "openvino").require_here()
+
+
+def test_a_precision_without_instructions_is_refused(monkeypatch):
+    monkeypatch.setattr(processor, "_flags", lambda: {"avx2"})
+    with pytest.raises(DeviceError, match=r"does not compute in bf16 \(it would need one of: .*avx512_bf16"):
+        Device("here", "torch", precision="bf16").require_here()
+
+
+def test_half_precision_leaves_the_model_as_it_is(monkeypatch):
+    monkeypatch.setattr(processor, "computes", lambda precision: True)
+    model = nn.Sequential(nn.Embedding(10, 16), nn.Linear(16, 4)).eval()
+    measure(model, torch.arange(10)[None], Device("here", "torch", precision="bf16"), QUICK)
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot keep threads on cores")
+def test_threads_stay_on_the_devices_cores_while_it_measures():
+    before = os.sched_getaffinity(0)
+    core = min(before)
+    seen = []
+
+    class Watching(nn.Module):
+        def forward(self, x):
+            seen.append(os.sched_getaffinity(0))
+            return x
+
+    measure(Watching(), torch.zeros(1), Device("here", "torch", cores=[core]), QUICK)
+    assert seen[-1] == {core}
+    assert os.sched_getaffinity(0) == before
+
+
+@given(st.lists(st.floats(0.1, 100), min_size=2, max_size=60), st.floats(0.001, 1))
+def test_a_measurement_is_consistent(samples, width):
+    found = Measurement.of(samples, len(samples), width)
+    low, high = found.interval_ms
+    assert low <= found.median_ms <= high
+    assert found.stable == (high - low <= width * found.median_ms)
+    assert Measurement.from_description(json.loads(json.dumps(found.describe()))) == found
+
+
+def test_the_interval_holds_the_median_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    intervals = [Measurement.of(rng.normal(1, 0.02, 15), 15, 1).interval_ms for _ in range(400)]
+    assert np.mean([low <= 1 <= high for low, high in intervals]) == pytest.approx(0.96, abs=0.03)
+
+
+def test_measuring_goes_on_until_the_interval_is_narrow_or_says_that_it_is_not():
+    rng = np.random.default_rng(0)
+
+    class Noisy(Runner):
+        def time_ms(self, calls):
+            self.calls = getattr(self, "calls", 0) + 1
+            return float(rng.uniform(1.0, 1.1))
+
+    steady, noisy = Runner(lambda: time.sleep(0.002)), Noisy(lambda: None)
+    protocol = Protocol(rounds=8, most_rounds=40, width=0.03)
+    first, second = measure_interleaved([steady, noisy], protocol)
+    assert first.stable
+    assert first.repeats < second.repeats / 0.6
+    assert not measure_interleaved([Noisy(lambda: None)], Protocol(rounds=8, most_rounds=9, width=1e-4))[0].stable
 
 
 def test_too_few_rounds_are_refused():

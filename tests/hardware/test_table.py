@@ -71,6 +71,26 @@ def test_a_saved_table_answers_alike_without_the_super_network(net, table, tmp_p
     assert again.probes == table.probes
 
 
+def test_a_table_of_the_first_format_is_still_read(table, tmp_path):
+    path = tmp_path / "table.json"
+    table.save(path)
+    record = json.loads(path.read_text())
+    for name in ("traits", "correction"):
+        del record[name]
+    columns = record["blocks"]
+    names = ("median_ms", "quantiles_ms", "repeats", "stable")
+    rows = zip(*(columns[name] for name in names), strict=True)
+    blocks = [dict(zip(names, row, strict=True)) for row in rows]
+    old_device = {name: record["device"][name] for name in ("name", "backend", "threads", "batch_size")}
+    record |= {"version": 1, "slope": 2.0, "intercept": 0.5, "device": old_device}
+    record["blocks"] = dict(zip(columns["keys"], blocks, strict=True))
+    path.write_text(json.dumps(record))
+    architectures = table.space.sample(20, 0)
+    old = LatencyTable.load(path)
+    assert old.device == DEVICE
+    np.testing.assert_allclose(old.latency(architectures), 2 * table.block_sum(architectures) + 0.5)
+
+
 def test_scope_tells_tables_of_different_latencies_apart(table, tmp_path):
     table.save(tmp_path / "table.json")
     assert LatencyTable.load(tmp_path / "table.json").scope == table.scope
@@ -101,11 +121,11 @@ def test_a_killed_build_goes_on_and_measures_no_block_twice(net, tmp_path, monke
 
     with pytest.raises(Killed):
         LatencyTable.build(net, DEVICE, path=path, n_probes=4, protocol=QUICK, progress=stop_after_two_chunks)
-    kept = json.loads(path.read_text())["blocks"]
+    kept = LatencyTable.load(path).blocks
     assert 8 <= len(kept) <= 16
     table = LatencyTable.build(net, DEVICE, path=path, n_probes=4, protocol=QUICK, progress=False)
     assert table.complete
-    final = json.loads(path.read_text())["blocks"]
+    final = LatencyTable.load(path).blocks
     assert {key: final[key] for key in kept} == kept
     reported = []
     again = LatencyTable.build(net, DEVICE, path=path, protocol=QUICK, progress=lambda *step: reported.append(step))
@@ -130,7 +150,10 @@ def test_a_table_of_something_else_is_not_continued(net, table, tmp_path):
         LatencyTable.build(net, DEVICE, path=path, progress=False)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format": "supernet-search latency table", "version": 1}', "\0"])
+STUB = '{"format": "supernet-search latency table", "version": 2}'
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", STUB, STUB.replace("2", "3"), "\0"])
 def test_other_files_are_refused(tmp_path, text):
     path = tmp_path / "table.json"
     path.write_text(text)
