@@ -16,8 +16,8 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,10 @@ RESOLUTIONS = (128, 152, 176, 200, 224)
 
 @dataclass(frozen=True)
 class Stage:
-    """One table: a family with its settings, and a device."""
+    """One table: of a family on a device."""
 
     family: str
     device: Device
-    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -54,8 +53,9 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "ofa_resnet50": {},
     "vit": {},
     "bert": {},
-    "hat_transformer": {},
+    "hat_transformer": {"space": "wmt14_en_de", "vocab_size": 32768},
 }
+LARGE = ("vit", "bert")  # whole sub-networks take much memory: fewer of them
 TINY: dict[str, dict[str, Any]] = {
     "ofa_mobilenetv3": {"resolutions": (32,)},
     "ofa_resnet50": {"resolutions": (32,)},
@@ -83,18 +83,28 @@ def stages(options: argparse.Namespace) -> list[Stage]:
             say(f"left out: {error}")
             continue
         families = TINY if options.quick else FAMILIES
-        named = [family for family in families if family in supernet.available()]
-        found += [Stage(family, device, families[family]) for family in named]
+        named = [family for family in families if family in options.families and family in supernet.available()]
+        found += [Stage(family, device) for family in named]
     return [stage for stage in found if not options.only or any(word in stage.name for word in options.only)]
+
+
+@cache
+def network(family: str, quick: bool) -> supernet.SuperNetwork:
+    """Random weights; its blocks are found once for all devices."""
+    torch.manual_seed(0)
+    return supernet.create(family, **(TINY if quick else FAMILIES)[family]).eval()
 
 
 def build(stage: Stage, folder: Path, quick: bool) -> dict[str, Any]:
     """The table of one stage, in the folder; returns what there is to say about it."""
-    torch.manual_seed(0)
     begun = time.perf_counter()
-    net = supernet.create(stage.family, **stage.settings).eval()
+    net = network(stage.family, quick)
     protocol = Protocol(rounds=3, most_rounds=4) if quick else Protocol(width=0.01 if stage.on_gpu else 0.03)
-    counts = {"n_probes": 6, "n_held_out": 4} if quick else {"n_probes": 24, "n_held_out": 40}
+    counts = {"n_probes": 24, "n_held_out": 40}
+    if quick:
+        counts = {"n_probes": 6, "n_held_out": 4}
+    elif stage.family in LARGE and not stage.on_gpu:
+        counts = {"n_probes": 16, "n_held_out": 16}
     last = [""]
 
     def report(what: str, done: int, total: int) -> None:
@@ -129,7 +139,7 @@ def run(stage: Stage, options: argparse.Namespace) -> None:
 def start(stage: Stage, core: int, options: argparse.Namespace) -> subprocess.Popen[bytes]:
     """The stage in a process of its own, on one core."""
     command = [sys.executable, __file__, "--folder", str(options.folder), "--only", stage.name, "--alone"]
-    command += ["--prefix", options.prefix, *(["--quick"] if options.quick else [])]
+    command += ["--prefix", options.prefix, "--families", stage.family, *(["--quick"] if options.quick else [])]
     pinned = ["taskset", "--cpu-list", str(core)] if sys.platform == "linux" else []
     return subprocess.Popen(pinned + command, env=os.environ | {"OMP_NUM_THREADS": "1"})
 
@@ -144,6 +154,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--prefix", default="h200", help="names the machine in the devices' names")
+    parser.add_argument("--families", nargs="*", default=["ofa_mobilenetv3", "ofa_resnet50", "vit", "bert"])
     parser.add_argument("--only", nargs="*", help="stages whose name contains one of these words")
     parser.add_argument("--seconds", type=float, default=480, help="no stage is started later than this")
     parser.add_argument("--quick", action="store_true", help="tiny networks, few repeats: a dry run")
