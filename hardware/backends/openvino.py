@@ -1,7 +1,11 @@
 """OpenVINO on the CPU."""
 
+import importlib
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from functools import cache
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -25,8 +29,7 @@ class OpenVino(Backend):
 
     def prepare(self, model: nn.Module, inputs: Sequence[Tensor], device: "Device") -> Runner:
         """Computes with the device's precision throughout; inputs stay fp32."""
-        import openvino
-
+        openvino = imported()
         settings: dict[str, Any] = {
             "INFERENCE_NUM_THREADS": device.threads,
             "NUM_STREAMS": 1,
@@ -49,13 +52,19 @@ class OpenVino(Backend):
 
     def versions(self) -> dict[str, str]:
         """OpenVINO's."""
-        import openvino
+        return {"openvino": imported().__version__.partition("-")[0]}
 
-        return {"openvino": openvino.__version__.partition("-")[0]}
+
+def imported() -> ModuleType:
+    """The package, imported when it is first needed.
+
+    It brings absl's log handler where that is installed, which closes the stream that it finds as standard error when
+    logging is set up anew, except for the process's own: that is the one it finds.
+    """
+    with redirect_stderr(sys.__stderr__):
+        return importlib.import_module("openvino")
 
 
 @cache
 def _core() -> Any:
-    import openvino
-
-    return openvino.Core()
+    return imported().Core()
