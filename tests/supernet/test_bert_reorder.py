@@ -5,8 +5,9 @@ import torch
 from torch.nn.functional import cross_entropy
 
 import supernet
-from supernet.families.bert.importance import rank
+from supernet.families.bert.network import units
 from supernet.families.bert.resized_layers import LAYOUTS
+from supernet.importance import rank
 
 from .bert_models import SPACE, TYPES, USUAL_TYPES, classifier, sentences
 
@@ -34,7 +35,8 @@ def test_the_largest_computes_the_same_and_importance_descends(kind):
 def test_importance_is_the_derivative_by_a_factor_in_front_of_what_it_is_of():
     """Against finite differences: heads are scaled through the projection of values, neurons behind the activation."""
     model = classifier().double()
-    scores = rank(model, LAYOUTS["bert"], batches(1))
+    heads, neurons = units(model, LAYOUTS["bert"])
+    scores = rank(model, heads, batches(1)), rank(model, neurons, batches(1))
     inputs = sentences()
     step = 1e-5
 
@@ -55,10 +57,10 @@ def test_importance_is_the_derivative_by_a_factor_in_front_of_what_it_is_of():
         for index, layer in enumerate(model.bert.encoder.layer):
             for head in range(4):
                 columns = layer.attention.output.dense.weight[:, 6 * head : 6 * head + 6]
-                torch.testing.assert_close(scores.heads[index, head], derivative(columns), rtol=1e-4, atol=1e-8)
+                torch.testing.assert_close(scores[0][index][head], derivative(columns), rtol=1e-4, atol=1e-8)
             for neuron in (0, 7, 19):
                 column = layer.output.dense.weight[:, neuron]
-                torch.testing.assert_close(scores.neurons[index, neuron], derivative(column), rtol=1e-4, atol=1e-8)
+                torch.testing.assert_close(scores[1][index][neuron], derivative(column), rtol=1e-4, atol=1e-8)
 
 
 def test_batches_of_all_forms_and_sizes_give_the_same():

@@ -274,3 +274,27 @@ def test_stochastic_depth_and_dropout_act_in_training_alone():
         net.train()
         assert not torch.equal(net(images, architecture), net(images, architecture))
     assert len(net.block_map.cover()) > len(tiny_vit().block_map.cover())
+
+
+@pytest.mark.parametrize("name", ["bare", "stock", "norms inside", "no biases", "gates"])
+def test_what_matters_comes_first_and_the_largest_computes_the_same(name):
+    gates = {
+        "model": "vit_giant_patch14_dinov2",
+        "depths": (1, 2),
+        "hidden_sizes": (24,),
+        "heads": (1, 3),
+        "head_dim": 8,
+    }
+    gates |= {"mlp_sizes": (8, 24), "resolutions": (28,), "num_classes": 5}
+    net = randomised(supernet.create("vit", **gates) if name == "gates" else small(name))
+    (images,) = net.example_inputs(net.largest, batch_size=6)
+    batches = [(images, torch.arange(6) % 5)]
+    with torch.no_grad():
+        before, smaller = net(images, net.largest), net.extract(net.smallest)
+        first = net.reorder(batches, torch.nn.functional.cross_entropy)
+        assert_close(net(images, net.largest), before, rtol=1e-4, atol=1e-4)
+        second = net.reorder(batches, torch.nn.functional.cross_entropy)
+    for scores, again in ((first.heads, second.heads), (first.neurons, second.neurons)):
+        assert len(scores) == net.largest["num_layers"]
+        assert_close(again, scores.sort(dim=1, descending=True).values, rtol=1e-2, atol=1e-6)
+    assert not torch.equal(net.extract(net.smallest).blocks[0].mlp.fc2.weight, smaller.blocks[0].mlp.fc2.weight)

@@ -14,7 +14,6 @@ from supernet.architecture import Architecture
 from supernet.blocks import count_macs
 from supernet.building import WithoutValues
 from supernet.families.bert import resized_layers
-from supernet.families.bert.importance import Batch, Importance, Loss, permute, rank
 from supernet.families.bert.library_code import library_code
 from supernet.families.bert.loading import checked
 from supernet.families.bert.space import (
@@ -27,6 +26,7 @@ from supernet.families.bert.space import (
     default_ffn_sizes,
     default_heads,
 )
+from supernet.importance import Batch, Importance, Loss, Units, reorder
 from supernet.layout import Layout
 from supernet.network import SuperNetwork
 from supernet.places import fill, places_of
@@ -185,9 +185,7 @@ class ElasticBert(SuperNetwork):
 
         Returns the importance of heads and neurons in their old order. Raises ValueError without batches.
         """
-        found = rank(self.shared, self._layout, batches, loss)
-        permute(self.shared, self._layout, found)
-        return found
+        return reorder(self.shared, *units(self.shared, self._layout), batches, loss)
 
     def library_code(self, architecture: Architecture) -> str:
         """Python that builds the sub-network with transformers alone and loads `model.safetensors`, for bundles."""
@@ -234,6 +232,20 @@ class ElasticBert(SuperNetwork):
                 f"{what} of {length} tokens: {self.title} takes 1 to {self.max_length:.0f}; truncate it "
                 f"(tokenizer(..., truncation=True, max_length={self.max_length:.0f}))"
             )
+
+
+def units(model: Any, layout: resized_layers.Layout) -> tuple[list[Units], list[Units]]:
+    """Heads and neurons of each layer."""
+    layers, config = layout.layers_of(model), model.config
+    size = config.hidden_size // config.num_attention_heads
+    heads = [
+        Units(size, [(part, 1) for part in layout.projections_of(layer)], layer.get_submodule(layout.merge))
+        for layer in layers
+    ]
+    neurons = [
+        Units(1, [(layer.get_submodule(layout.widen), 1)], layer.get_submodule(layout.narrow)) for layer in layers
+    ]
+    return heads, neurons
 
 
 def _most_tokens(model: Any) -> float:

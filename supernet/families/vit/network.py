@@ -1,7 +1,7 @@
 """Vision transformers as super-networks: elastic depth, width, heads, MLP sizes and resolution."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from supernet.architecture import Architecture
 from supernet.families.vit import space
 from supernet.families.vit.costs import count
 from supernet.families.vit.stock import Stock
+from supernet.importance import Batch, Importance, Loss, reorder
 from supernet.layout import Layout
 from supernet.network import SuperNetwork
 from supernet.registry import register
@@ -147,6 +148,20 @@ class ElasticViT(SuperNetwork):
     def costs(self, architectures: Sequence[Mapping[str, Any]] | Genes) -> dict[str, NDArray[np.int64]]:
         """Exact `macs` (one sample) and `params` of each architecture, in closed form."""
         return count(self.space, self.stock, self.head_dim, self.space.genes_of(architectures))
+
+    def reorder(self, batches: Iterable[Batch], loss: Loss) -> Importance:
+        """Puts heads and neurons of each layer in the order of their importance: sub-networks keep what matters.
+
+        The largest sub-network computes the same as before. Do it before the training of the super-network, with the
+        weights of a trained model: smaller sub-networks then start from what matters (DynaBERT, arXiv:2004.04037).
+
+        Args:
+            batches: images and labels; some hundred images are enough.
+            loss: of scores and labels, a mean over the images, such as `task.loss`.
+
+        Returns the importance of heads and neurons in their old order. Raises ValueError without batches.
+        """
+        return reorder(self.shared, *self.stock.units(self.shared), batches, loss)
 
     def published_layout(self) -> Layout:
         """timm's: the state dict of the largest sub-network."""

@@ -14,6 +14,7 @@ from torch import nn
 
 from supernet.building import build_on_meta
 from supernet.families.vit.blocks import elastic_blocks
+from supernet.importance import Units
 
 _ELASTIC = {
     "embed_dim": "hidden_sizes",
@@ -112,6 +113,22 @@ class Stock:
     def packed(self) -> dict[str, int]:
         """Linear layers of a block whose rows are several matrices, one below the other -> how many."""
         return {"attn.qkv": 3} | ({"mlp.fc1": 2} if isinstance(self.block.mlp, GluMlp) else {})
+
+    def units(self, model: VisionTransformer) -> tuple[list[Units], list[Units]]:
+        """Heads and neurons of each layer of a model of this kind."""
+        heads = [
+            Units(b.attn.head_dim, [(b.attn.qkv, self.packed["attn.qkv"]), (b.attn.norm, 1)], b.attn.proj)
+            for b in model.blocks
+        ]
+        neurons = [
+            Units(
+                1,
+                [(part, self.packed.get(f"mlp.{n}", 1)) for n, part in b.mlp.named_children() if n != "fc2"],
+                b.mlp.fc2,
+            )
+            for b in model.blocks
+        ]
+        return heads, neurons
 
     def build(self, layers: Layers, *, head_dim: int, hidden_size: int, resolution: int) -> VisionTransformer:
         """A model with fresh weights, of timm's classes throughout."""
