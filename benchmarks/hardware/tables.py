@@ -140,8 +140,7 @@ def start(stage: Stage, core: int, options: argparse.Namespace) -> subprocess.Po
     """The stage in a process of its own, on one core."""
     command = [sys.executable, __file__, "--folder", str(options.folder), "--only", stage.name, "--alone"]
     command += ["--prefix", options.prefix, "--families", stage.family, *(["--quick"] if options.quick else [])]
-    pinned = ["taskset", "--cpu-list", str(core)] if sys.platform == "linux" else []
-    return subprocess.Popen(pinned + command, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    return subprocess.Popen([*command, "--core", str(core)], env=os.environ | {"OMP_NUM_THREADS": "1"})
 
 
 def say(text: str) -> None:
@@ -159,7 +158,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=480, help="no stage is started later than this")
     parser.add_argument("--quick", action="store_true", help="tiny networks, few repeats: a dry run")
     parser.add_argument("--alone", action="store_true", help="all stages in this process")
+    parser.add_argument("--core", type=int, help="keep to this core")
     options = parser.parse_args()
+    if options.core is not None and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {options.core})
     options.folder.mkdir(parents=True, exist_ok=True)
     begun, chosen = time.perf_counter(), stages(options)
     beside = [] if options.alone else [stage for stage in chosen if not stage.on_gpu]
