@@ -3,30 +3,41 @@
 import io
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from supernet.parts import Part
+
 _OPSET = 17
 
 
-def to_onnx(model: nn.Module, inputs: Sequence[Tensor], path: str | Path) -> Path:
-    """Writes `model` as ONNX with a dynamic batch axis; inputs `input`, `input_1`, ..., output `output`."""
+def to_onnx(part: Part, path: str | Path) -> Path:
+    """Writes a part of a model as ONNX; its inputs, outputs and varying axes keep their names."""
     path = Path(path)
-    path.write_bytes(onnx_bytes(model, inputs, dynamic_batch=True))
+    path.write_bytes(_exported(part.module, list(part.inputs.values()), list(part.inputs), part.outputs, part.varying))
     return path
 
 
-def onnx_bytes(model: nn.Module, inputs: Sequence[Tensor], dynamic_batch: bool = False) -> bytes:
-    """`model` as a serialised ONNX graph, batch norms folded into convolutions.
+def onnx_bytes(model: nn.Module, inputs: Sequence[Tensor]) -> bytes:
+    """`model` as a serialised ONNX graph for inputs of these shapes: `input`, `input_1`, ... to `output`."""
+    return _exported(model, inputs, ["input", *(f"input_{i}" for i in range(1, len(inputs)))], ("output",), {})
 
-    PyTorch's tracing exporter: tens of milliseconds for a block, where the default one takes seconds (for plain
-    modules of fixed shape both give the same graph, and a latency table exports hundreds of blocks).
+
+def _exported(
+    model: nn.Module,
+    inputs: Sequence[Tensor],
+    names: Sequence[str],
+    outputs: Sequence[str],
+    varying: Mapping[str, Mapping[int, str]],
+) -> bytes:
+    """By PyTorch's tracing exporter, which folds batch norms into convolutions.
+
+    It takes tens of milliseconds for a block, where the default one takes seconds (for plain modules of fixed shape
+    both give the same graph, and a latency table exports hundreds of blocks).
     """
-    names = ["input", *(f"input_{i}" for i in range(1, len(inputs)))]
-    axes = {name: {0: "batch"} for name in [*names, "output"]} if dynamic_batch else None
     buffer = io.BytesIO()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -35,9 +46,9 @@ def onnx_bytes(model: nn.Module, inputs: Sequence[Tensor], dynamic_batch: bool =
             model.eval(),
             tuple(inputs),
             buffer,  # type: ignore[arg-type] # any binary file serves
-            input_names=names,
-            output_names=["output"],
-            dynamic_axes=axes,
+            input_names=list(names),
+            output_names=list(outputs),
+            dynamic_axes=dict(varying),
             opset_version=_OPSET,
             dynamo=False,
         )

@@ -17,6 +17,7 @@ from supernet.architecture import Architecture
 from supernet.blockmap import BlockMap
 from supernet.building import build_on_meta
 from supernet.layout import Layout
+from supernet.parts import Part, single
 from supernet.places import Place, fill, filled, places_of
 from supernet.sharing import default_slice
 from supernet.space import Genes, SearchSpace
@@ -81,6 +82,12 @@ class SuperNetwork(nn.Module, ABC):
         steps of decoding) gives a module that runs `model` as often as it takes.
         """
         return model
+
+    def parts(self, model: nn.Module, architecture: Architecture) -> Mapping[str, Part]:
+        """What a bundle holds of a sub-network, by name; by default one part, "model", with batches of any size."""
+        inputs = self.example_inputs(architecture, 2)
+        names = ["input", *(f"input_{i}" for i in range(1, len(inputs)))]
+        return single(model, dict(zip(names, inputs, strict=True)))
 
     def slice_shared(self, name: str, owner: nn.Module, shape: torch.Size) -> Tensor:
         """The part of shared tensor `name` that a sub-network with a tensor of this `shape` uses.

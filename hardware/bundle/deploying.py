@@ -9,15 +9,15 @@ from typing import Any
 
 import torch
 from safetensors.torch import save
-from torch import nn
+from torch import Tensor, nn
 
 from hardware import backends
 from hardware.bundle.formats import ONNX
+from hardware.bundle.kinds import Kind, Making, kind_of
 from hardware.bundle.readme import readme
-from hardware.bundle.sample import Sample, save_images, take_sample
+from hardware.bundle.sample import Sample
 from hardware.bundle.writing import MANIFEST, replacing, write_json
 from hardware.device import Device
-from hardware.measuring import measure
 from hardware.provenance import provenance
 from supernet import Architecture, SuperNetwork, recalibrate
 from supernet.tasks import Task
@@ -53,26 +53,28 @@ def deploy(
     """
     chosen = net.space.validate(architecture)
     given = _checked(metrics or {})
-    folder = Path(directory)
+    folder, form = Path(directory), ONNX
+    making = Making(net, chosen, _plain_model(net, chosen, task, model), task, device)
+    kind = kind_of(making)
     with replacing(folder) as partial:
-        plain = _plain_model(net, chosen, task, model)
-        sample = take_sample(net, chosen, plain, task)
-        ONNX.write(plain, net.example_inputs(chosen, 2), partial / ONNX.runtime.MODEL)
+        files = form.write_model(making.parts, partial)
+        sample = kind.sample()
         found = {
             **given,
             **{name: int(values[0]) for name, values in net.costs([chosen]).items()},
-            "parity": sample.check(partial, ONNX),
-            "latency": measure(plain, net.example_inputs(chosen, device.batch_size), device).describe(),
+            "parity": sample.check(kind.compute(form, partial), " and ".join(files)),
+            "latency": kind.latency(form, partial).describe(),
             "device": device.describe(),
             "provenance": provenance(_versions(device)),
         }
-        images = _write_task(partial, task, plain) if task is not None else []
-        _write_data(partial, net, chosen, plain, found, sample)
-        text = readme(
-            net, chosen, device, found, model_file=ONNX.runtime.MODEL, inputs=list(sample.inputs), images=images
-        )
+        if task is not None:
+            found["methods"] = dict(task.methods)
+            _write_task(partial, task, kind)
+        _write_data(partial, making, found, sample)
+        text = readme(making, found, files=files, inputs=list(sample.inputs), example=kind.examples(partial))
         (partial / "README.md").write_text(text, encoding="utf-8")
-        ONNX.write_program(partial)
+        kind.write_program(partial)
+        form.write_runtime(partial, kind.packages)
     return folder
 
 
@@ -93,31 +95,30 @@ def _plain_model(net: SuperNetwork, chosen: Architecture, task: Task | None, mod
     return extracted.cpu()
 
 
-def _write_task(partial: Path, task: Task, model: nn.Module) -> list[str]:
-    deployment = task.deployment(model)
-    write_json(partial / "preprocessing.json", deployment.settings)
+def _write_task(partial: Path, task: Task, kind: Kind) -> None:
+    write_json(partial / "preprocessing.json", kind.settings())
     for name, content in task.files.items():
         (partial / name).write_bytes(content)
-    return save_images(task, partial)
 
 
-def _write_data(
-    partial: Path,
-    net: SuperNetwork,
-    chosen: Architecture,
-    model: nn.Module,
-    metrics: Mapping[str, Any],
-    sample: Sample,
-) -> None:
+def _write_data(partial: Path, making: Making, metrics: Mapping[str, Any], sample: Sample) -> None:
+    net, architecture = making.net, json.loads(making.architecture.to_json())
     described = {"supernet": net.name, "space": net.space.fingerprint}
-    state = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in model.state_dict().items()}
-    header = {"format": "pt", **described, "architecture": chosen.to_json()}
-    (partial / "model.safetensors").write_bytes(save(state, header))
+    header = {"format": "pt", **described, "architecture": making.architecture.to_json()}
+    (partial / "model.safetensors").write_bytes(save(_state(making.model), header))
     sample.save(partial / "sample.npz")
-    write_json(partial / "architecture.json", {**described, "architecture": json.loads(chosen.to_json())})
+    write_json(partial / "architecture.json", {**described, "architecture": architecture})
     write_json(partial / "metrics.json", metrics)
     manifest = {"version": _FORMAT_VERSION, "device": metrics["device"], "parity": metrics["parity"]}
     write_json(partial / MANIFEST, manifest)
+
+
+def _state(model: nn.Module) -> dict[str, Tensor]:
+    """The state dict with tensors that share memory under the first of their names alone, as safetensors wants it."""
+    known: dict[tuple[int, torch.Size], str] = {}
+    state = model.state_dict()
+    names = [name for name, t in state.items() if known.setdefault((t.data_ptr(), t.shape), name) == name]
+    return {name: state[name].clone(memory_format=torch.contiguous_format) for name in names}
 
 
 def _versions(device: Device) -> dict[str, str]:

@@ -14,12 +14,13 @@ class OnnxModule(nn.Module):
     """Runs an ONNX model through ONNX Runtime on the CPU: `task.evaluate(OnnxModule(bundle), "test")`.
 
     Args:
-        path: an ONNX file, or a bundle.
+        path: an ONNX file, or a bundle with a model of one part.
         like: the model it was exported from; its `pretrained_cfg` tells tasks how to prepare inputs. Without it, the
             `preprocessing.json` beside the file does, where there is one.
         threads: of the runtime.
 
     Attributes:
+        input_names: what it is called with, in this order or by these names.
         num_classes: size of the output's last axis; None where it varies.
     """
 
@@ -30,15 +31,16 @@ class OnnxModule(nn.Module):
         if not file.is_file():
             raise FileNotFoundError(f"no ONNX model at {file}")
         self._session = open_session(str(file), threads)
-        self._names = [node.name for node in self._session.get_inputs()]
+        self.input_names = [node.name for node in self._session.get_inputs()]
         shape = self._session.get_outputs()[0].shape
         self.num_classes = shape[-1] if shape and isinstance(shape[-1], int) else None
         if told := getattr(like, "pretrained_cfg", None) or _preprocessing(file.parent):
             self.pretrained_cfg = dict(told)
 
-    def forward(self, *inputs: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor, **named: Tensor) -> Tensor:
         """The first output, on the CPU; no gradients."""
-        feed = {name: t.detach().cpu().numpy() for name, t in zip(self._names, inputs, strict=True)}
+        given = dict(zip(self.input_names, inputs, strict=False)) | named
+        feed = {name: tensor.detach().cpu().numpy() for name, tensor in given.items()}
         return torch.from_numpy(self._session.run(None, feed)[0])
 
 

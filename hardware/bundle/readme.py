@@ -5,8 +5,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from hardware.device import Device
-from supernet import Architecture, SuperNetwork
+from hardware.bundle.kinds import Making
 
 _TEMPLATE = Path(__file__).parent / "templates" / "README.md"
 _ELSEWHERE = """\
@@ -15,33 +14,34 @@ _ELSEWHERE = """\
 
 ```python
 import json
-from safetensors.torch import load_file
+from safetensors.torch import load_model
 
 architecture = net.space.validate(json.load(open("architecture.json"))["architecture"])
 model = net.build(architecture)
-model.load_state_dict(load_file("model.safetensors"))
+load_model(model, "model.safetensors")
 model.eval()
 ```
 """
 
 
 def readme(
-    net: SuperNetwork,
-    architecture: Architecture,
-    device: Device,
-    metrics: Mapping[str, Any],
-    *,
-    model_file: str,
-    inputs: Sequence[str],
-    images: Sequence[str],
+    making: Making, metrics: Mapping[str, Any], *, files: Sequence[str], inputs: Sequence[str], example: str
 ) -> str:
     """The README of a bundle.
 
     Where the family has a method `library_code(architecture)`, its result (Python that builds `model` with the stock
     library and loads `model.safetensors`) is shown as it is.
+
+    Args:
+        making: what is in it.
+        metrics: as in `metrics.json`.
+        files: of the model.
+        inputs: of its sample.
+        example: what to write behind `python run.py`.
     """
+    net, device = making.net, making.device
     code = getattr(net, "library_code", None)
-    loading = f"```python\n{code(architecture).strip()}\n```\n" if code else _ELSEWHERE.format(supernet=net.name)
+    loading = f"```python\n{code(making.architecture).strip()}\n```\n" if code else _ELSEWHERE.format(supernet=net.name)
     return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=f"{net.name} for {device.name}",
         supernet=net.name,
@@ -49,9 +49,9 @@ def readme(
         backend=device.backend,
         threads=device.threads,
         batch=device.batch_size,
-        example=" samples/*.png" if images else "",
+        example=example,
         facts="\n".join(f"| {name} | {value} |" for name, value in _facts(metrics)),
-        model_file=model_file,
+        files="`, `".join(files),
         inputs="`, `".join(inputs),
         loading=loading,
     )

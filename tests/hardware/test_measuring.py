@@ -18,6 +18,7 @@ from hardware import Device, DeviceError, Measurement, Protocol, measure, proces
 from hardware.backends import Runner, available
 from hardware.export import onnx_bytes, to_onnx
 from hardware.measuring import measure_interleaved
+from supernet.parts import single
 
 QUICK = Protocol(rounds=5, most_rounds=8, sample_ms=0.5)
 
@@ -199,7 +200,7 @@ def test_too_few_rounds_are_refused():
 def test_exported_models_compute_the_same_for_any_batch(tmp_path):
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Hardswish(), nn.Flatten(), nn.Linear(8 * 36, 4))
     model[1].running_mean.fill_(0.3)
-    path = to_onnx(model, (torch.randn(1, 3, 8, 8),), tmp_path / "model.onnx")
+    path = to_onnx(single(model, {"input": torch.randn(1, 3, 8, 8)})["model"], tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(path)
     assert [node.name for node in session.get_inputs()] == ["input"]
     for n in (1, 5):

@@ -22,14 +22,19 @@ def inputs_of(sample: dict[str, Any]) -> dict[str, Any]:
     return {name: array for name, array in sample.items() if name != OUTPUT}
 
 
-def compare(model: Callable[[dict[str, Any]], Any], sample: dict[str, Any], tolerance: float) -> dict[str, Any]:
+def compare(compute: Callable[[dict[str, Any]], Any], sample: dict[str, Any], tolerance: float) -> dict[str, Any]:
     """Runs the sample as one batch, and its first element alone; `ok` when the worse difference is within tolerance.
 
     The relative difference is max|output - expected| / max|expected|; None where it is not a finite number.
+
+    Args:
+        compute: inputs by name -> the output.
+        sample: as `load_sample` gives it.
+        tolerance: of the relative difference.
     """
     differences = []
     for part in (slice(None), slice(0, 1)):
-        output = model({name: array[part] for name, array in inputs_of(sample).items()})
+        output = compute({name: array[part] for name, array in inputs_of(sample).items()})
         differences.append(relative_difference(output, sample[OUTPUT][part]))
     worst = max(differences)
     finite = worst < float("inf")

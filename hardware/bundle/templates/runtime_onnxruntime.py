@@ -8,21 +8,22 @@ from typing import Any
 
 import onnxruntime
 
-MODEL = "model.onnx"
+ENDING = ".onnx"
 
-Model = Callable[[dict[str, Any]], Any]
-"""Arrays by input name (first axis: the batch) -> the first output."""
+Model = Callable[[dict[str, Any]], list[Any]]
+"""Arrays by input name (first axis: the batch) -> the outputs in their order."""
 
 
-def load(folder: Path, threads: int) -> Model:
-    """The bundle's model, ready to run with this number of threads."""
+def load(folder: Path, threads: int, part: str = "model") -> Model:
+    """A part of the bundle's model (most have one, `model`), ready to run with this number of threads."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(Path(folder) / MODEL), options, providers=["CPUExecutionProvider"])
-    outputs = [session.get_outputs()[0].name]
-    return lambda inputs: session.run(outputs, inputs)[0]
+    path = Path(folder) / f"{part}{ENDING}"
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    names = {node.name for node in session.get_inputs()}
+    return lambda inputs: session.run(None, {name: array for name, array in inputs.items() if name in names})
 
 
 def versions() -> dict[str, str]:

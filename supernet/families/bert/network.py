@@ -29,6 +29,7 @@ from supernet.families.bert.space import (
 from supernet.importance import Batch, Importance, Loss, Units, reorder
 from supernet.layout import Layout
 from supernet.network import SuperNetwork
+from supernet.parts import Part, single
 from supernet.places import fill, places_of
 from supernet.sharing import leading_slice
 from supernet.space import Genes
@@ -145,6 +146,11 @@ class ElasticBert(SuperNetwork):
         ids = torch.tensor(words)[drawn]
         tensors = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
         return tuple(tensors[name] for name in self.input_names)
+
+    def parts(self, model: nn.Module, architecture: Architecture) -> Mapping[str, Part]:
+        """One part, for batches and sentences of any length; inputs have Hugging Face's names."""
+        inputs = dict(zip(self.input_names, self.example_inputs(architecture, 2), strict=True))
+        return single(Logits(model, tuple(inputs)), inputs, "length")
 
     def blocks_of(self, model: nn.Module) -> dict[str, list[nn.Module]]:
         """Embeddings, layers, and every module behind them."""
@@ -266,3 +272,16 @@ def _beside(model: nn.Module, inside: str, prefix: str = "") -> list[tuple[str, 
         elif not isinstance(child, nn.Dropout):
             found.append((path, child))
     return found
+
+
+class Logits(nn.Module):
+    """A classifier called with positional arguments, which gives a tensor: as exporters want it."""
+
+    def __init__(self, model: nn.Module, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.model, self.names = model, names
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Scores of the classes."""
+        logits: Tensor = self.model(**dict(zip(self.names, inputs, strict=True))).logits
+        return logits

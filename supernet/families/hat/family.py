@@ -16,11 +16,13 @@ from supernet.families.hat.counts import Totals, totals
 from supernet.families.hat.inference import Translation
 from supernet.families.hat.layers import EOS, UNK
 from supernet.families.hat.model import TranslationTransformer
+from supernet.families.hat.parts import translation_parts
 from supernet.families.hat.published import LISTS, n_attended
 from supernet.families.hat.settings import HatSettings
 from supernet.families.hat.sizes import LayerSizes, Side, Sizes
 from supernet.layout import Layout
 from supernet.network import SuperNetwork
+from supernet.parts import Part
 from supernet.registry import register
 from supernet.space import Genes
 
@@ -121,6 +123,12 @@ class HatTransformer(SuperNetwork):
         if not isinstance(model, TranslationTransformer):
             raise ValueError(f"{self.name} measures translation Transformers, got a {type(model).__name__}")
         return Translation(model, self.settings.beam)
+
+    def parts(self, model: nn.Module, architecture: Architecture) -> Mapping[str, Part]:
+        """Encoder and decoder step."""
+        if not isinstance(model, TranslationTransformer):
+            raise ValueError(f"{self.name} exports translation Transformers, got a {type(model).__name__}")
+        return translation_parts(model)
 
     def blocks_of(self, model: nn.Module) -> dict[str, list[nn.Module]]:
         """Embeddings, layers, the decoder's projections of the encoder's outputs, and the projection to words."""

@@ -1,0 +1,39 @@
+"""Kinds of tasks: what a bundle holds so that its `run.py` prepares inputs and makes sense of outputs."""
+
+from hardware.bundle.kinds.base import Kind, Making
+from hardware.bundle.kinds.images import ImageClassification
+from hardware.bundle.kinds.texts import TextClassification
+from hardware.bundle.kinds.translation import Translation
+
+_KINDS: dict[str, type[Kind]] = {
+    "image_classification": ImageClassification,
+    "text_classification": TextClassification,
+    "translation": Translation,
+}
+
+__all__ = ["Kind", "Making", "kind_of", "register"]
+
+
+def register(name: str, kind: type[Kind]) -> None:
+    """Makes tasks whose `deployment` says `name` deploy as `kind` does."""
+    _KINDS[name] = kind
+
+
+def kind_of(making: Making) -> Kind:
+    """How a bundle's task is deployed; without a task, its model alone.
+
+    Raises ValueError for a kind of task that is not known, and for a model that does not go with the task.
+    """
+    if making.deployment is None:
+        kind = Kind
+    elif making.deployment.kind in _KINDS:
+        kind = _KINDS[making.deployment.kind]
+    else:
+        raise ValueError(f"tasks of kind {making.deployment.kind!r} cannot be deployed: known are {', '.join(_KINDS)}")
+    if set(making.parts) != set(kind.parts):
+        task = "without a task" if making.task is None else f"with task {making.task.name!r}"
+        raise ValueError(
+            f"{making.net.name} cannot be deployed {task}: its bundle holds {' and '.join(making.parts)}, which is "
+            f"not what runs there ({' and '.join(kind.parts)}); give a task that it was made for"
+        )
+    return kind(making)
