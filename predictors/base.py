@@ -63,16 +63,22 @@ class Predictor(BaseEstimator):
     def _predict(self, X: Floats) -> Estimate:
         raise NotImplementedError(f"{type(self).__name__} must define _predict")
 
-    def out_of_fold(self, X: Floats, z: Floats, fold: NDArray[np.int64]) -> Estimate:
-        """Estimates for each row of prepared data by a clone fitted on the other folds only; leaves `self` unfitted.
+    def fit_out_of_fold(self, X: Floats, z: Floats, fold: NDArray[np.int64]) -> Estimate:
+        """Learn from prepared data that vary; estimates each row by predictors fitted on the other folds only.
 
         `fold` [n] holds the number of each row's fold, see `predictors.folds`.
         """
+        self.fit_prepared(X, z)
         mean, std = np.empty(len(z)), np.empty(len(z))
         for k in np.unique(fold):
             held_out = fold == k
-            mean[held_out], std[held_out] = clone(self).fit_prepared(X[~held_out], z[~held_out]).predict(X[held_out])
+            member = self._member().fit_prepared(X[~held_out], z[~held_out])
+            mean[held_out], std[held_out] = member.predict(X[held_out])
         return mean, std
+
+    def _member(self) -> "Predictor":
+        """An unfitted predictor to learn from some of the rows that this one has learnt from."""
+        return clone(self)  # type: ignore[no-any-return]
 
     def _fitted(self, preparation: Preparation, X: Floats, y: Floats) -> Self:
         self.n_features_in_ = X.shape[1]

@@ -18,7 +18,7 @@ class GradientBoosting(CrossFit):
 
     def __init__(
         self,
-        n_trees: int = 200,
+        n_trees: int = 100,
         depth: int = 3,
         learning_rate: float = 0.1,
         n_folds: int = 5,

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from predictors.arrays import Estimate, Floats
 from predictors.base import Predictor
 from predictors.folds import assign_folds
+from predictors.preparation import Preparation
 
 
 class CrossFit(Predictor):
@@ -31,23 +32,27 @@ class CrossFit(Predictor):
     def _fit(self, X: Floats, z: Floats) -> None:
         if self.n_folds < 2:
             raise ValueError(f"n_folds must be at least 2, got {self.n_folds}")
-        self.settings_ = self._tuned(X, z)
-        fold = assign_folds(X, self.n_folds, self.random_state)
-        self.members_, predicted = self._cross_fitted(X, z, fold, self.settings_)
-        self.residual_ = float(np.sqrt(np.mean((z - predicted) ** 2)))
-        self.model_ = self._model(X, z, self.settings_)
+        self._fit_members(X, z, assign_folds(X, self.n_folds, self.random_state))
 
     def _predict(self, X: Floats) -> Estimate:
         spread = np.std([member.predict(X) for member in self.members_], axis=0)
         return self.model_.predict(X), np.hypot(self.residual_, spread)
 
-    def out_of_fold(self, X: Floats, z: Floats, fold: NDArray[np.int64]) -> Estimate:
+    def fit_out_of_fold(self, X: Floats, z: Floats, fold: NDArray[np.int64]) -> Estimate:
         """As in `Predictor`, but settings are tuned once, on all rows, and the std is the residuals' in all rows.
 
         Tuning a handful of settings on all rows flatters the result little, and spares a nested cross-validation.
         """
-        _, predicted = self._cross_fitted(X, z, fold, self._tuned(X, z))
-        return predicted, np.full(len(z), np.sqrt(np.mean((z - predicted) ** 2)))
+        self.n_features_in_, self.preparation_ = X.shape[1], Preparation.none(X, z)
+        return self._fit_members(X, z, fold), np.full(len(z), self.residual_)
+
+    def _fit_members(self, X: Floats, z: Floats, fold: NDArray[np.int64]) -> Floats:
+        """Fits a model to all rows and one to all but each fold; returns the out-of-fold predictions [n]."""
+        self.settings_ = self._tuned(X, z)
+        self.members_, predicted = self._cross_fitted(X, z, fold, self.settings_)
+        self.residual_ = float(np.sqrt(np.mean((z - predicted) ** 2)))
+        self.model_ = self._model(X, z, self.settings_)
+        return predicted
 
     def _cross_fitted(
         self, X: Floats, z: Floats, fold: NDArray[np.int64], settings: dict[str, float]

@@ -17,6 +17,7 @@ PRIOR_STD = np.array([2.0, 1.5, 1.5])
 START_LOG_NOISE = (-3.5, -2.0, -0.7, 0.0)
 BOUNDS = [(-8.0, 6.0), (-12.0, 2.0), (-8.0, 4.0)]
 COLUMN_BOUND = (-5.0, 5.0)
+MEMBER_ITERATIONS = 10
 
 
 class Hyperparameters(NamedTuple):
@@ -39,11 +40,13 @@ class GaussianProcess(Predictor):
     Above `max_optimised` rows the hyper-parameters are found on that many random ones; all rows enter the posterior.
     """
 
+    _start: Floats | None = None
+
     def __init__(
         self,
         relevance_spread: float = 1.0,
         max_iter: int = 30,
-        max_optimised: int = 1000,
+        max_optimised: int = 400,
         random_state: int = 0,
     ) -> None:
         """Settings are checked in `fit`."""
@@ -63,7 +66,8 @@ class GaussianProcess(Predictor):
         chosen = np.arange(len(z))
         if len(z) > self.max_optimised:
             chosen = np.random.default_rng(self.random_state).permutation(len(z))[: self.max_optimised]
-        self.hyperparameters_ = self._optimised(self._rows[chosen], z[chosen])
+        self._optimum = self._optimised(self._rows[chosen], z[chosen])
+        self.hyperparameters_ = _unpacked(self._optimum, self.relevance_spread)
         covariance, _ = _kernel(self._rows, self._rows, self.hyperparameters_)
         covariance[np.diag_indices(len(z))] += self.hyperparameters_.noise
         self._factor = cholesky(covariance, lower=True)
@@ -76,7 +80,14 @@ class GaussianProcess(Predictor):
         explained = (solve_triangular(self._factor, cross.T, lower=True) ** 2).sum(axis=0)
         return cross @ self._weights, np.sqrt(np.maximum(signal - explained, 0.0) + noise)
 
-    def _optimised(self, rows: Floats, z: Floats) -> Hyperparameters:
+    def _member(self) -> "GaussianProcess":
+        """Starts where this one ended, and needs few steps from there."""
+        member = GaussianProcess(**{**self.get_params(), "max_iter": min(self.max_iter, MEMBER_ITERATIONS)})
+        if not self.preparation_.is_constant:
+            member._start = self._optimum
+        return member
+
+    def _optimised(self, rows: Floats, z: Floats) -> Floats:
         """L-BFGS from the likeliest of some noise levels, all else at the prior's mode.
 
         From too little noise it would end where a jagged function explains the noise. Stopping at `max_iter` is no
@@ -86,6 +97,8 @@ class GaussianProcess(Predictor):
         starts = np.zeros((len(START_LOG_NOISE), 3 + rows.shape[1]))
         starts[:, :3] = PRIOR_MEAN
         starts[:, 1] = START_LOG_NOISE
+        if self._start is not None:
+            starts = self._start[None]
         start = min(starts, key=lambda candidate: _negative_log_posterior(candidate, rows, z, spread)[0])
         found = minimize(
             _negative_log_posterior,
@@ -96,7 +109,8 @@ class GaussianProcess(Predictor):
             bounds=BOUNDS + [COLUMN_BOUND] * rows.shape[1],
             options={"maxiter": self.max_iter},
         )
-        return _unpacked(found.x, spread)
+        optimum: Floats = found.x
+        return optimum
 
 
 def _unpacked(parameters: Floats, spread: float) -> Hyperparameters:

@@ -38,7 +38,9 @@ class SupportVectors(CrossFit):
         self.random_state = random_state
 
     def _model(self, X: Floats, z: Floats, settings: dict[str, float]) -> SVR:
-        return SVR(kernel="rbf", epsilon=self.epsilon, **settings).fit(X, z)
+        model = SVR(kernel="rbf", epsilon=self.epsilon, **settings)
+        model.random_state = self.random_state  # unused, yet drawn from the global generator where it is None
+        return model.fit(X, z)
 
     def _tuned(self, X: Floats, z: Floats) -> dict[str, float]:
         rows = np.random.default_rng(self.random_state).permutation(len(z))[:TUNING_ROWS]

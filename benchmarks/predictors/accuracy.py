@@ -2,9 +2,9 @@
 
     python benchmarks/predictors/accuracy.py ../shared/measurements/ofa_mbv3_imagenet_top1.csv --draws 10
 
-Prints per predictor and sample count the median over draws of MAPE, Spearman and Kendall on all other networks,
-the coverage of the 90 % interval, and the seconds of one fit. No network is both in training and in test; a
-training network measured several times enters once. Set OMP_NUM_THREADS=1 for times of one core.
+Prints per predictor and sample count the median over draws (quartiles in brackets) of MAPE, Spearman and Kendall on
+all other networks, the coverage of the 90 % interval, and the CPU seconds of one fit. No network is both in training
+and in test; a training network measured several times enters once.
 """
 
 import argparse
@@ -27,7 +27,7 @@ KERNELS, EXPANSIONS, DEPTHS = "357", "346", "234"
 
 @dataclass(frozen=True)
 class Result:
-    """Agreement with held-out measurements (percent, correlations, share) and seconds to fit."""
+    """Agreement with held-out measurements (percent, correlations, share) and CPU seconds to fit."""
 
     mape: float
     spearman: float
@@ -75,9 +75,9 @@ def split(X: NDArray[np.float64], n: int, seed: int) -> tuple[NDArray[np.int64],
 def evaluate(name: str, X: NDArray[np.float64], y: NDArray[np.float64], n: int, seed: int) -> Result:
     """One draw of `n` training samples."""
     train, test = split(X, n, seed)
-    started = time.perf_counter()
+    started = time.process_time()
     predictor = predictors.create(name).fit(X[train], y[train])
-    fit_s = time.perf_counter() - started
+    fit_s = time.process_time() - started
     mean, std = predictor.predict(X[test])
     truth = y[test]
     return Result(
@@ -99,15 +99,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--predictors", nargs="+", default=list(predictors.available()), choices=predictors.available())
     options = parser.parse_args(arguments)
     X, y = load(options.csv)
-    line = "{:18} {:>6} {:>8} {:>9} {:>8} {:>12} {:>7}\n"
-    sys.stdout.write(line.format("predictor", "n", "MAPE %", "Spearman", "Kendall", "coverage 90", "fit s"))
+    line = "{:18} {:>5}  {:20} {:23} {:23} {:17} {:>6}\n"
+    sys.stdout.write(line.format("predictor", "n", "MAPE %", "Spearman", "Kendall", "coverage 90", "CPU s"))
     for name in options.predictors:
         for n in options.sizes:
             results = [evaluate(name, X, y, n, options.seed + draw) for draw in range(options.draws)]
-            values = np.median([astuple(result) for result in results], axis=0)
-            formatted = [f"{v:.{d}f}" for v, d in zip(values, (3, 4, 4, 2, 2), strict=True)]
-            sys.stdout.write(line.format(name, n, *formatted))
+            columns = zip(np.array([astuple(result) for result in results]).T, (3, 4, 4, 2), strict=False)
+            fit_s = np.median([result.fit_s for result in results])
+            sys.stdout.write(line.format(name, n, *(summary(v, digits) for v, digits in columns), f"{fit_s:.2f}"))
             sys.stdout.flush()
+
+
+def summary(values: NDArray[np.float64], digits: int) -> str:
+    """Median and quartiles, as in "0.10 [0.09 0.12]"."""
+    low, median, high = (f"{value:.{digits}f}" for value in np.quantile(values, [0.25, 0.5, 0.75]))
+    return f"{median} [{low} {high}]"
 
 
 if __name__ == "__main__":

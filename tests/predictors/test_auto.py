@@ -5,6 +5,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 import predictors
+from predictors import metrics
 
 CANDIDATES = {"gp", "svr", "ridge", "gradient_boosting"}
 
@@ -28,36 +29,55 @@ def noisy(y, seed=0):
 
 def test_scores_hold_every_candidate_in_the_unit_of_the_targets():
     X = one_hots(60, 0)
-    y = noisy(linear(X))
+    y = noisy(jumps(X) + 0.2 * linear(X))
     auto = predictors.create("auto").fit(X, 1000 * y)
     plain = predictors.create("auto").fit(X, y)
     assert set(auto.scores_) == CANDIDATES
     assert auto.chosen_ == plain.chosen_
     for name, scores in auto.scores_.items():
-        assert 0.4 < scores.kendall < scores.spearman <= 1.0
+        assert -0.2 < scores.kendall <= scores.spearman + 0.1 <= 1.1
         assert scores.rmse == pytest.approx(1000 * plain.scores_[name].rmse, rel=1e-2)
 
 
-def test_the_choice_follows_the_data():
+def test_the_weights_follow_the_data():
     X = one_hots(150, 1)
     additive = predictors.create("auto", candidates=("gradient_boosting", "ridge")).fit(X, noisy(linear(X)))
     jumping = predictors.create("auto", candidates=("ridge", "gradient_boosting")).fit(X, jumps(X))
     assert additive.chosen_ == "ridge"
     assert jumping.chosen_ == "gradient_boosting"
+    assert jumping.weights_["gradient_boosting"] > 0.8
+    assert sum(additive.weights_.values()) == pytest.approx(1.0)
 
 
-def test_the_chosen_predictor_makes_the_means():
+def test_a_costly_candidate_is_tried_where_the_others_fail():
+    X = one_hots(100, 2)
+    assert set(predictors.create("auto").fit(X, linear(X)).scores_) == CANDIDATES - {"gradient_boosting"}
+    assert set(predictors.create("auto").fit(X, noisy(noisy(jumps(X)), seed=1)).scores_) == CANDIDATES
+
+
+def test_the_mean_lies_between_those_of_the_candidates():
     X, X_new = one_hots(60, 2), one_hots(20, 3)
-    auto = predictors.create("auto").fit(X, linear(X))
-    mean, std = auto.predict(X_new)
-    chosen_mean, chosen_std = predictors.create(auto.chosen_).fit(X, linear(X)).predict(X_new)
-    np.testing.assert_allclose(mean, chosen_mean, rtol=1e-5, atol=1e-6)
-    assert (std >= chosen_std * (1 - 1e-6)).all()
-    assert (std <= 2.0 * chosen_std).all()
+    auto = predictors.create("auto").fit(X, noisy(linear(X)))
+    assert len(auto.weights_) > 1
+    means = [predictors.create(name).fit(X, noisy(linear(X))).predict(X_new)[0] for name in auto.weights_]
+    margin = 1e-3 * np.std(means[0])
+    mean, _ = auto.predict(X_new)
+    assert (mean >= np.min(means, axis=0) - margin).all()
+    assert (mean <= np.max(means, axis=0) + margin).all()
+
+
+@pytest.mark.parametrize("name", ["gp", "svr"])
+def test_a_candidate_that_is_too_sure_or_unsure_is_corrected(name):
+    X, X_new = one_hots(120, 11), one_hots(400, 12)
+    y = noisy(linear(X) + X[:, 0] * X[:, 4])
+    y_new = linear(X_new) + X_new[:, 0] * X_new[:, 4]
+    y_new = y_new + 0.3 * (linear(X) + X[:, 0] * X[:, 4]).std() * np.random.default_rng(5).normal(size=400)
+    mean, std = predictors.create("auto", candidates=(name, "ridge")).fit(X, y).predict(X_new)
+    assert 0.84 <= metrics.coverage(y_new, mean, std) <= 0.96
 
 
 def test_too_few_rows_for_folds_take_the_first_candidate():
-    X = one_hots(9, 4)
+    X = one_hots(7, 4)
     auto = predictors.create("auto", candidates=("ridge", "gp")).fit(X, linear(X))
     assert auto.chosen_ == "ridge"
     assert auto.scores_ == {}
@@ -89,8 +109,8 @@ def test_selection_among_250_rows_is_cheap():
     started = time.process_time()
     with threadpool_limits(1):
         predictors.create("auto").fit(X, y)
-    # Stated cost: 3 s on one core. Twice that leaves room for a slower machine.
-    assert time.process_time() - started < 6.0
+    # Stated cost: 1 s on one core. Three times that leaves room for a slower or busy machine.
+    assert time.process_time() - started < 3.0
 
 
 def test_the_number_of_threads_does_not_matter():

@@ -82,10 +82,11 @@ def test_fit_leaves_settings_global_randomness_and_input_alone(name):
     X.flags.writeable = y.flags.writeable = False
     predictor = create(name)
     before = predictor.get_params()
-    state = np.random.get_state()[1].copy()  # noqa: NPY002 the legacy global state is what must not move
+    state = np.random.get_state()[1:3]  # noqa: NPY002 the legacy global state is what must not move
     assert predictor.fit(X, y) is predictor
     assert predictor.get_params() == before
-    np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+    np.testing.assert_array_equal(np.random.get_state()[1], state[0])  # noqa: NPY002
+    assert np.random.get_state()[2] == state[1]  # noqa: NPY002
 
 
 def test_a_clone_is_unfitted_and_learns_the_same(name):

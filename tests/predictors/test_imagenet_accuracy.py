@@ -50,9 +50,9 @@ def test_no_network_is_in_training_and_test(benchmark, measured):
 @needs_measurements
 def test_auto_predicts_imagenet_accuracy_from_100_measurements(benchmark, measured):
     results = [benchmark.evaluate("auto", *measured, n=100, seed=seed) for seed in range(5)]
-    assert np.median([r.mape for r in results]) <= 0.22
-    assert np.median([r.spearman for r in results]) >= 0.985
-    assert 0.82 <= np.median([r.coverage for r in results]) <= 0.97
+    assert np.median([r.mape for r in results]) <= 0.13
+    assert np.median([r.spearman for r in results]) >= 0.994
+    assert 0.85 <= np.median([r.coverage for r in results]) <= 0.95
 
 
 @needs_measurements
