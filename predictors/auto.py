@@ -35,12 +35,11 @@ class Scores:
 class Auto(Predictor):
     """A weighted mean of `candidates`, the better the heavier: stacking (Breiman 1996) by cross-validation.
 
-    All candidates see the same folds (10 below 40 rows, 3 from 300 on, else 5; equal rows share a fold). The weights minimise the
-    squared error of the weighted out-of-fold estimates, are not negative and sum to 1; a pull towards equal weights
-    keeps the luck of few rows from deciding, and candidates of hardly any weight are left out. Gradient boosting costs
-    more than the others together: it is tried where these explain less than 90 % of the
-    variance of 30 rows or more. With fewer than
-    `min_rows` distinct rows, folds say nothing: the first candidate is taken.
+    All candidates see the same folds (10 below 40 rows, 3 from 300 on, else 5; equal rows share a fold). The weights
+    minimise the squared error of the weighted out-of-fold estimates, are not negative and sum to 1; a pull towards
+    equal weights keeps the luck of few rows from deciding, and candidates of hardly any weight are left out. Gradient
+    boosting costs more than the others together: it is tried where these explain less than 90 % of the variance of 30
+    rows or more. With fewer than `min_rows` distinct rows, folds say nothing: the first candidate is taken.
 
     The standard deviation joins those of the candidates and their disagreement. It is scaled so that the out-of-fold
     errors are as large as it says, less so with few rows.
