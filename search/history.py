@@ -75,7 +75,7 @@ class History:
     def pareto(self) -> NDArray[np.bool_]:
         """Which are feasible and dominated by no feasible one, for one device at least; shape (n,)."""
         if self.problem.devices:
-            return np.asarray(np.any([self.view(device).pareto for device in self.problem.devices], axis=0))
+            return np.asarray(np.any([view.pareto for view in self.views], axis=0))
         return non_dominated(np.where(self.feasible[:, None], self.values, np.nan), self.problem.goals)
 
     @cached_property
@@ -120,6 +120,11 @@ class History:
         view = self.problem.view(device)
         return replace(self, problem=view.problem, values=self.values[:, view.columns])
 
+    @cached_property
+    def views(self) -> "tuple[History, ...]":
+        """As each device sees the search; where there are none, this history alone."""
+        return tuple(self.view(device) for device in self.problem.devices) or (self,)
+
     # --- hypervolume ---
 
     @cached_property
@@ -138,7 +143,7 @@ class History:
     def hypervolume(self) -> float:
         """Hypervolume of the front from `reference`, 0 while there is none; summed over devices."""
         if self.problem.devices:
-            return sum(self.view(device).hypervolume for device in self.problem.devices)
+            return sum(view.hypervolume for view in self.views)
         if self.reference is None:
             return 0.0
         return hypervolume(self.values[self.pareto], self.reference, self.problem.goals)

@@ -97,8 +97,9 @@ def describe(history: History) -> str:
         if len(known):
             best = known[:, column].max() if objective.goal == "max" else known[:, column].min()
             parts.append(f"{objective.name} {best:.4g}")
-    if len(history.objectives) > 1 and history.reference is not None:
-        parts.append(f"hypervolume {history.hypervolume:.4g}")
+    if history.reference is not None:
+        volumes = [f"{view.hypervolume:.4g}" for view in history.views if len(view.objectives) > 1]
+        parts += [f"hypervolume {' + '.join(volumes)}"] if volumes else []
     if n_failed := int(np.count_nonzero(~history.measured)):
         parts.append(f"{n_failed} failed")
     return ", ".join(parts)

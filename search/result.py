@@ -1,7 +1,7 @@
 """What a search found."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from search import pareto
 from search.errors import SearchError
 from search.history import History
 from search.objective import Constraint
+from search.problem import Values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,33 +63,40 @@ class Result:
         """The rows of `frame` that failed."""
         return self.frame[~self.history.measured]
 
-    def pareto(self) -> "pd.DataFrame":
+    def view(self, device: str) -> "Result":
+        """The same search as one of its devices sees it: objectives of others left out, its own without its name.
+
+        Raises SearchError naming the devices there are.
+        """
+        columns = self.history.problem.view(device).columns
+        return replace(self, history=self.history.view(device), predicted=self.predicted[:, columns])
+
+    def pareto(self, device: str | None = None) -> "pd.DataFrame":
         """The feasible rows that no feasible row dominates, best first by the first cheap (else minimised) objective.
 
-        The index says at which evaluation each was found.
+        The index says at which evaluation each was found. In a search for several devices this is the front of one,
+        as in `view(device).pareto()`; without a device, the rows that are on the front of at least one.
         """
+        if device is not None:
+            return self.view(device).pareto()
         objectives = self.history.objectives
         first = min(objectives, key=lambda o: (o.expensive, o.goal == "max"))
         front = self.frame[self.history.pareto]
         return front.sort_values(first.name, ascending=first.goal == "min", kind="stable")
 
     def hypervolume(self, reference: ArrayLike | None = None) -> float:
-        """Hypervolume of the front.
+        """Hypervolume of the front, summed over devices.
 
         Args:
             reference: shape (n_objectives,). None: per objective the worst value in the first batch, moved outwards
                 by a tenth of the range there. Give one to compare searches: the default differs from search to search.
         """
-        point = self._reference(reference)
-        return 0.0 if point is None else pareto.hypervolume(self._front_values, point, self.history.problem.goals)
+        return sum(pareto.hypervolume(*part) for part in self._parts(reference))
 
     def hypervolume_curve(self, reference: ArrayLike | None = None) -> NDArray[np.float64]:
         """Hypervolume after each evaluation, shape (n,); `reference` as for `hypervolume`."""
-        point = self._reference(reference)
-        if point is None:
-            return np.zeros(len(self.history))
-        values = np.where(self.history.feasible[:, None], self.history.values, np.nan)
-        return pareto.hypervolume_curve(values, point, self.history.problem.goals)
+        parts = [pareto.hypervolume_curve(*part) for part in self._parts(reference)]
+        return np.asarray(np.sum([np.zeros(len(self.history)), *parts], axis=0))
 
     def best(self, objective: str, **constraints: Any) -> "pd.Series[Any]":
         """The feasible row with the best value of an objective, as in `best("accuracy", latency=20.0)`.
@@ -114,9 +122,13 @@ class Result:
         ascending = by_name[objective].goal == "min"
         return rows.sort_values(objective, ascending=ascending, kind="stable").iloc[0]
 
-    @property
-    def _front_values(self) -> NDArray[np.float64]:
-        return self.history.values[self.history.pareto]
+    def _parts(self, reference: ArrayLike | None) -> Iterator[tuple[Values, NDArray[np.float64], list[str]]]:
+        """Values, NaN where infeasible, reference point and goals of each device; nothing where nothing is known."""
+        point = self._reference(reference)
+        for view, history in zip(self.history.problem.views, self.history.views, strict=True):
+            if point is not None:
+                values = np.where(history.feasible[:, None], history.values, np.nan)
+                yield values, point[view.columns], view.problem.goals
 
     def _reference(self, reference: ArrayLike | None) -> NDArray[np.float64] | None:
         if reference is None:

@@ -37,15 +37,17 @@ def draw(history: History, n: int, rng: np.random.Generator) -> Genes:
 
 
 def require_admissible(problem: Problem, rng: np.random.Generator) -> None:
-    """Raises ConstraintError where no architecture can be found that meets the cheap constraints.
+    """Raises ConstraintError where, for some device, no architecture can be found that meets the cheap constraints.
 
-    Samples first; where they all fail, pymoo minimises the violation before this gives up. The error names the
+    Samples first; where they all fail, an evolution minimises the violation before this gives up. The error names the
     constraint and the best value found.
     """
-    if problem.expensive.all():
-        return
-    cheap = problem.cheap_part
     sample = problem.space.sample_genes(min(1000, problem.space.size), rng)
+    for view in problem.views:
+        _require_admissible(view.problem.cheap_part, sample, rng, f" for {view.device}" if view.device else "")
+
+
+def _require_admissible(cheap: Problem, sample: Genes, rng: np.random.Generator, whose: str) -> None:
     if cheap.admissible(sample).any():
         return
     if cheap.admissible(_least_violating(cheap, sample, rng, enough=1)).any():
@@ -57,13 +59,13 @@ def require_admissible(problem: Problem, rng: np.random.Generator) -> None:
         if not (alone.violation(values) == 0).any():
             best = values[np.argmin(alone.violation(values)), alone.names.index(constraint.objective)]
             raise ConstraintError(
-                f"no architecture meets the constraint {constraint}: the best value found is {best:g}. "
+                f"no architecture meets the constraint {constraint}{whose}: the best value found is {best:g}. "
                 f"Choose a bound within reach"
             )
     if cheap.constraints:
         listed = ", ".join(map(str, cheap.constraints))
-        raise ConstraintError(f"no architecture was found that meets these constraints together: {listed}")
-    raise ConstraintError("no architecture was found whose cheap objectives are all finite")
+        raise ConstraintError(f"no architecture was found that meets these constraints together{whose}: {listed}")
+    raise ConstraintError(f"no architecture was found whose cheap objectives are all finite{whose}")
 
 
 def corners(space: SearchSpace) -> Genes:

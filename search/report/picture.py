@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from search.report.quantities import Quantity
-from search.report.views import axis_pairs, best_so_far, quantities, stairs
+from search.report.views import axis_pairs, best_so_far, by_device, quantities, stairs
 from search.result import Result
 
 if TYPE_CHECKING:
@@ -21,24 +21,32 @@ _COLOURS = "viridis_r"
 
 
 def front_png(result: Result, title: str) -> bytes:
-    """The front over everything evaluated, coloured by order of evaluation; the best value so far for one objective."""
+    """The front over everything evaluated, coloured by order of evaluation; the best value so far for one objective.
+
+    Where the search is for several devices, the front of each.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    pairs = axis_pairs(result)
-    n_panels = max(1, len(pairs))
+    views = by_device(result)
+    panels: list[tuple[str, Result, tuple[str, str] | None]] = []
+    for device, view in views.items():
+        panels += [(device, view, pair) for pair in axis_pairs(view)] or [(device, view, None)]
+    n_panels = len(panels)
     n_columns = min(3, n_panels)
     n_rows = math.ceil(n_panels / n_columns)
     size = (7.4, 4.8) if n_panels == 1 else (0.8 + 3.9 * n_columns, 0.9 + 3.3 * n_rows)
     figure = Figure(figsize=size, dpi=150, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
     FigureCanvasAgg(figure)
     axes = list(figure.subplots(n_rows, n_columns, squeeze=False).ravel())
-    shown = quantities(result)
-    for axis, (x, y) in zip(axes, pairs, strict=False):
-        _scatter(axis, result, shown[x], shown[y], line=len(pairs) == 1)
-    if not pairs:
-        _best_so_far(axes[0], result, next(iter(shown.values())))
+    for axis, (device, view, pair) in zip(axes, panels, strict=False):
+        shown = quantities(view)
+        if pair is None:
+            _best_so_far(axis, view, next(iter(shown.values())))
+        else:
+            _scatter(axis, view, shown[pair[0]], shown[pair[1]], line=len(shown) == 2)
+        axis.set_title(_plain(device), fontsize=9)
     for axis in axes[n_panels:]:
         figure.delaxes(axis)
     _decorate(figure, axes[:n_panels], result, title)

@@ -7,7 +7,16 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-_UNITS = {"latency": "ms", "latency_ms": "ms", "accuracy": "%", "top1": "%", "top5": "%", "perplexity": "", "bleu": ""}
+_UNITS = {
+    "latency": "ms",
+    "latency_ms": "ms",
+    "measured_latency": "ms",
+    "accuracy": "%",
+    "top1": "%",
+    "top5": "%",
+    "perplexity": "",
+    "bleu": "",
+}
 _COUNTS = ("macs", "params")
 _PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 _DECIMALS = {"%": (2, 2), "ms": (0, 3)}
@@ -37,8 +46,9 @@ class Quantity:
         known = np.asarray(values, dtype=np.float64)
         known = known[np.isfinite(known)]
         largest = float(np.abs(known).max()) if len(known) else 0.0
-        unit, scale = _UNITS.get(name.lower(), ""), 1.0
-        if name.lower() in _COUNTS:
+        quantity = name.partition("@")[0].lower()
+        unit, scale = _UNITS.get(quantity, ""), 1.0
+        if quantity in _COUNTS:
             scale, unit = next(((s, prefix) for s, prefix in _PREFIXES if largest >= s), (1.0, ""))
         return cls(name, unit, scale, _decimals(known / scale, *_DECIMALS.get(unit, _OTHER_DECIMALS)))
 

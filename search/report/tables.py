@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from search.report.views import quantities, spread
+from search.report.views import front_file, quantities, spread
 from search.result import Result
 from supernet.space import Choice
 
@@ -31,19 +31,27 @@ def results_table(result: Result) -> "pd.DataFrame":
 def front_table(result: Result) -> "pd.DataFrame":
     """The Pareto front, best first by the first cheap (else minimised) objective.
 
-    Columns: rank (0, 1, ...) and those of `results_table` that say something here; id is the row there.
+    Columns: rank (0, 1, ...) and those of `results_table` that say something here; id is the row there. Where the
+    search is for several devices, the fronts of all of them, each with ranks of its own, after a column device.
     """
+    import pandas as pd
+
+    if devices := result.history.problem.devices:
+        fronts = [front_table(result.view(device)).assign(device=device) for device in devices]
+        joined = pd.concat(fronts, ignore_index=True)
+        return joined[["device", *joined.columns.drop("device")]]
     rows = results_table(result).drop(columns=["status", "error"])
     front = rows.iloc[result.pareto().index.to_numpy(dtype=np.int64)].reset_index(drop=True)
     front.insert(0, "rank", np.arange(len(front)))
     return front
 
 
-def console_table(result: Result, limit: int = _CONSOLE_ROWS) -> "Table":
+def console_table(result: Result, limit: int = _CONSOLE_ROWS, device: str = "") -> "Table":
     """The Pareto front for a terminal: rank, id, objectives and a short description of each architecture.
 
     Args:
-        result: a finished search.
+        result: a finished search, as one device sees it.
+        device: named in the heading.
         limit: rows shown at most, evenly spaced along the front with both ends.
     """
     from rich.table import Table
@@ -51,7 +59,9 @@ def console_table(result: Result, limit: int = _CONSOLE_ROWS) -> "Table":
 
     front = result.pareto()
     rows = spread(len(front), limit)
-    table = Table(title=f"Pareto front: {len(front)} of {len(result.frame)} evaluated", title_justify="left")
+    of_device = f" for {device}" if device else ""
+    title = f"Pareto front{of_device}: {len(front)} of {len(result.frame)} evaluated"
+    table = Table(title=Text(title, style="table.title"), title_justify="left")
     shown = quantities(result)
     for label in ("rank", "id", *(quantity.label for quantity in shown.values())):
         table.add_column(Text(label), justify="right", no_wrap=True)
@@ -62,7 +72,7 @@ def console_table(result: Result, limit: int = _CONSOLE_ROWS) -> "Table":
         described = Text(describe(result, id_), no_wrap=True, overflow="ellipsis")
         table.add_row(*map(Text, (str(rank), str(id_), *numbers)), described)
     if len(rows) < len(front):
-        table.caption = f"{len(rows)} of {len(front)} rows; front.csv holds all"
+        table.caption = f"{len(rows)} of {len(front)} rows; {front_file(device)} holds all"
     return table
 
 

@@ -9,6 +9,16 @@ from search.report.quantities import Quantity
 from search.result import Result
 
 
+def by_device(result: Result) -> dict[str, Result]:
+    """The result as each device sees it; the whole under "" where the search is for one device."""
+    return {device: result.view(device) for device in result.history.problem.devices} or {"": result}
+
+
+def front_file(device: str) -> str:
+    """Name of the file that holds the front of a device, or of the search where it is for one."""
+    return f"front_{device}.csv" if device else "front.csv"
+
+
 def quantities(result: Result) -> dict[str, Quantity]:
     """How to write the values of each objective, in order."""
     return {name: Quantity.of(name, result.frame[name]) for name in result.history.problem.names}

@@ -9,7 +9,11 @@ from search.errors import SearchError
 from search.report.page import render
 from search.report.picture import front_png
 from search.report.tables import front_table, results_table
+from search.report.views import by_device, front_file
 from search.result import Result
+
+Chosen = Sequence[Mapping[str, Any] | int]
+"""Architectures, or their ids."""
 
 
 def write_report(
@@ -19,9 +23,11 @@ def write_report(
     title: str,
     device: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
-    chosen: Sequence[Mapping[str, Any] | int] | None = None,
+    chosen: Chosen | Mapping[str, Chosen] | None = None,
 ) -> dict[str, Path]:
     """Writes `results.csv`, `front.csv`, `front.png` and `report.html`, replacing those that are there.
+
+    A search for several devices leaves a `front_<device>.csv` for each, too; `front.csv` holds them all.
 
     Args:
         result: a finished search.
@@ -29,23 +35,29 @@ def write_report(
         title: heading of the page and the picture.
         device: what the measurements hold for, as JSON-like data.
         provenance: how the numbers were obtained, as nested JSON-like data.
-        chosen: architectures, or their ids, to point out: those that were deployed.
+        chosen: architectures, or their ids, to point out: those that were deployed. For several devices, by device.
 
     Returns: the paths by file name. Raises SearchError where `chosen` names what was not evaluated, OSError where a
     file cannot be written: each file is complete or left as it was.
     """
-    ids = [_id(result, item) for item in chosen or ()]
-    contents = {
-        "results.csv": _csv(results_table(result)),
-        "front.csv": _csv(front_table(result)),
-        "front.png": front_png(result, title),
-        "report.html": render(result, title, ids, device or {}, provenance or {}).encode(),
-    }
+    views = by_device(result)
+    ids = {name: [_id(result, item) for item in items] for name, items in _chosen_by_device(views, chosen).items()}
+    contents = {"results.csv": _csv(results_table(result)), "front.csv": _csv(front_table(result))}
+    contents |= {front_file(name): _csv(front_table(view)) for name, view in views.items()}
+    contents["front.png"] = front_png(result, title)
+    contents["report.html"] = render(result, title, ids, device or {}, provenance or {}).encode()
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
         _replace(folder / name, content)
     return {name: folder / name for name in contents}
+
+
+def _chosen_by_device(views: Mapping[str, Result], chosen: Any) -> Mapping[str, Chosen]:
+    given = chosen if isinstance(chosen, Mapping) else dict.fromkeys(views, chosen or ())
+    if unknown := [name for name in given if name not in views]:
+        raise SearchError(f"chosen: unknown device {unknown[0]!r}, this search has {', '.join(views) or 'none'}")
+    return given
 
 
 def _id(result: Result, chosen: Mapping[str, Any] | int) -> int:

@@ -41,16 +41,18 @@ def asked(tactic: Tactic, history: History, n: int, rng: np.random.Generator) ->
     """What a tactic proposes, as genes, for all devices of the problem.
 
     A tactic that looks at `Problem.views` itself says so with an attribute `sees_devices = True`. Any other is asked
-    for one device after the other, each time as if that were all, with what it proposed before pending; devices take
-    turns at having the first and the odd architectures.
+    for one device after the other, each time as if that were all, with what it proposed before pending. Devices take
+    turns at being first, which has the odd architectures.
     """
-    if not history.problem.devices or getattr(tactic, "sees_devices", False):
+    views = history.problem.views
+    if len(views) == 1 or getattr(tactic, "sees_devices", False):
         return _as_proposal(tactic.propose(history, n, rng), history)
-    views, first = history.problem.views, len(history) + len(history.pending)
-    proposals = []
-    for turn in range(len(views)):
-        view, share = views[(first + turn) % len(views)], (n + len(views) - 1 - turn) // len(views)
-        if share:
+    first = len(history) + len(history.pending)
+    turns = [views[(first + turn) % len(views)] for turn in range(len(views))]
+    shares = [(n + len(views) - 1 - turn) // len(views) for turn in range(len(views))]
+    proposals: list[Proposal] = []
+    for view, share in zip(turns * 2, [*shares, *[n] * len(views)], strict=True):  # what some lack, the others take on
+        if share := min(share, n - sum(len(proposal.genes) for proposal in proposals)):
             seen = history.view(view.device)
             proposals.append(_widened(_as_proposal(tactic.propose(seen, share, rng), seen), view, history.problem))
             history = history.awaiting(history.space.canonical(proposals[-1].genes))

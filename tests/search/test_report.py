@@ -147,7 +147,7 @@ def test_any_number_of_objectives_is_drawn(n_objectives, n_panels, space, object
     page, paths = written(result, tmp_path)
     drawn = [a["aria-label"] for a in page.all("svg", "panel")]
     assert len([label for label in drawn if label.startswith(("Pareto front", "Best value so far"))]) == n_panels
-    assert len([label for label in drawn if label.startswith("Hypervolume")]) == 1
+    assert len([label for label in drawn if label.startswith("Hypervolume")]) == (n_objectives > 1)
     with Image.open(io.BytesIO(paths["front.png"].read_bytes())) as image:
         image.load()
         assert image.format == "PNG"
@@ -357,3 +357,47 @@ def test_the_console_takes_names_as_they_are(space):
 def test_the_tables_are_there_without_files(guided):
     assert len(results_table(guided)) == 24
     pd.testing.assert_series_equal(front_table(guided)["id"], pd.Series(guided.pareto().index, name="id"))
+
+
+@pytest.fixture
+def for_two_devices(space, landscape, nearest):
+    objectives = [
+        landscape.objectives()[0],
+        Objective("latency@phone", goal="min", measure=landscape.latency, expensive=False),
+        Objective("latency@server", goal="min", measure=landscape.size, expensive=False),
+    ]
+    linas = tactics.create("linas", predictor=nearest, population=20, generations=4)
+    settings = {"tactic": linas, "batch_size": 6, "constraints": {"latency@server": ("<=", 270)}}
+    return ran(space, objectives, budget=24, **settings)
+
+
+def test_each_device_has_a_front_a_file_and_a_section(for_two_devices, tmp_path):
+    result = for_two_devices
+    chosen = {"phone": [int(result.pareto("phone").index[0])], "server": [int(result.pareto("server").index[-1])]}
+    page, paths = written(result, tmp_path, chosen=chosen, device={"phone": {"threads": 1}, "server": {"threads": 8}})
+    assert set(paths) == {
+        "results.csv", "front.csv", "front_phone.csv", "front_server.csv", "front.png", "report.html",
+    }  # fmt: skip
+    results, joined = (pd.read_csv(paths[name]) for name in ("results.csv", "front.csv"))
+    assert {"accuracy", "latency@phone", "latency@server"} <= set(results.columns)
+    for device in ("phone", "server"):
+        front = pd.read_csv(paths[f"front_{device}.csv"])
+        assert front["id"].tolist() == result.pareto(device).index.tolist()
+        assert front["latency"].is_monotonic_increasing
+        np.testing.assert_allclose(front["latency"], results[f"latency@{device}"][front["id"]])
+        pd.testing.assert_frame_equal(
+            joined[joined["device"] == device].drop(columns="device").reset_index(drop=True), front
+        )
+        assert printed(console_table(result.view(device), device=device), 100).count("│\n") == len(front)
+    assert [a["id"] for a in page.all("h2", "device")] == ["phone", "server"]
+    assert len(page.all("span", "badge")) == 2
+    drawn = [a["aria-label"].partition(":")[0] for a in page.all("svg", "panel")]
+    assert sorted(drawn) == [
+        *["Hypervolume over evaluations"] * 2,
+        "Measured over predicted accuracy",
+        *["Pareto front"] * 2,
+    ]
+    assert "server subject to latency <= 270" in page.text
+    assert "threads 8" in page.text
+    with pytest.raises(SearchError, match="unknown device 'watch', this search has phone, server"):
+        write_report(result, tmp_path, title="", chosen={"watch": [0]})

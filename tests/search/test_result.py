@@ -83,3 +83,53 @@ def test_a_search_without_feasible_architectures_has_an_empty_front(space):
     assert result.hypervolume_curve().tolist() == [0.0] * 4
     with pytest.raises(SearchError, match="no evaluated architecture is feasible"):
         result.best("accuracy")
+
+
+@pytest.fixture
+def for_two_devices(space, landscape):
+    objectives = [
+        landscape.objectives()[0],
+        Objective("latency@phone", goal="min", measure=landscape.latency, expensive=False),
+        Objective("latency@server", goal="min", measure=landscape.size, expensive=False),
+    ]
+    return search.run(space, objectives, tactic="nsga2", budget=30, progress=False, constraints={"latency@server": 270})
+
+
+def test_a_result_for_several_devices_has_a_front_and_a_hypervolume_for_each(for_two_devices, landscape):
+    result = for_two_devices
+    assert len(landscape.calls) == len(result.frame) == 30
+    fronts = {device: result.pareto(device) for device in ("phone", "server")}
+    for device, front in fronts.items():
+        assert list(front.columns[:3]) == ["architecture", "accuracy", "latency"]
+        np.testing.assert_array_equal(front["latency"], result.frame.loc[front.index, f"latency@{device}"])
+        assert front["accuracy"].is_monotonic_increasing  # as latency does
+    assert (fronts["server"]["latency"] <= 270).all()
+    assert sorted(result.pareto().index) == sorted({*fronts["phone"].index, *fronts["server"].index})
+    reference = [0.0, 100.0, 300.0]
+    each = [result.view("phone").hypervolume([0, 100]), result.view("server").hypervolume([0, 300])]
+    assert result.hypervolume(reference) == pytest.approx(sum(each))
+    assert result.hypervolume_curve(reference)[-1] == pytest.approx(sum(each))
+    assert result.hypervolume() == pytest.approx(result.history.hypervolume)
+    best = result.view("server").best("accuracy", latency=250)
+    assert best["accuracy"] == result.frame.loc[result.frame["latency@server"] <= 250, "accuracy"].max()
+    with pytest.raises(SearchError, match="unknown device 'watch'"):
+        result.pareto("watch")
+
+
+def test_tactics_that_know_nothing_of_devices_are_asked_for_each_in_turn(space, landscape):
+    asked = []
+
+    class Tactic:
+        def propose(self, history, n, rng):
+            asked.append((history.problem.names, history.objectives[1].measure, n, len(history.pending)))
+            return history.space.sample_genes(n, rng)
+
+    objectives = [
+        landscape.objectives()[0],
+        Objective("latency@phone", goal="min", measure=landscape.latency, expensive=False),
+        Objective("latency@server", goal="min", measure=landscape.size, expensive=False),
+    ]
+    search.run(space, objectives, tactic=Tactic(), budget=10, batch_size=5, progress=False)
+    phone, server = objectives[1].measure, objectives[2].measure
+    names = ["accuracy", "latency"]
+    assert asked == [(names, phone, 3, 0), (names, server, 2, 3), (names, server, 3, 0), (names, phone, 2, 3)]

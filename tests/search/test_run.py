@@ -155,6 +155,31 @@ def test_impossible_cheap_constraints_are_found_before_anything_is_measured(spac
     assert len(result.frame) == 12
 
 
+def test_a_constraint_that_one_device_cannot_meet_is_named_with_it(ten, make_landscape):
+    landscape = make_landscape(ten)
+    objectives = [
+        Objective("accuracy", measure=landscape.accuracy),
+        Objective("latency@phone", goal="min", measure=landscape.latency, expensive=False),
+        Objective("latency@server", goal="min", measure=landscape.latency, expensive=False),
+    ]
+    with pytest.raises(ConstraintError, match="latency <= 0.5 for server: the best value found is"):
+        searched(ten, objectives, constraints={"latency@server": 0.5})
+    assert landscape.calls == []
+
+
+def test_what_one_device_has_no_use_for_another_takes(ten, make_landscape):
+    landscape = make_landscape(ten)
+    slow = landscape.latency(ten.decode(ten.enumerate()))
+    objectives = [
+        Objective("accuracy", measure=landscape.accuracy),
+        Objective("latency@phone", goal="min", measure=landscape.latency, expensive=False),
+        Objective("latency@server", goal="min", measure=landscape.latency, expensive=False),
+    ]
+    result = searched(ten, objectives, budget=10, constraints={"latency@server": float(np.sort(slow)[1])})
+    assert len(result.frame) == 10
+    assert len(result.view("server").frame.query("status == 'ok'")) == 2
+
+
 def test_constraints_that_exclude_each_other_are_named_together(ten):
     def width(architectures):
         return np.array([a["width"] for a in architectures])

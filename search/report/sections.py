@@ -1,0 +1,121 @@
+"""What the page says about one front: of a device, or of the whole search."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from search.report import charts
+from search.report.panels import Panel
+from search.report.quantities import Quantity
+from search.report.strips import Numbers, Strip, numbers, scalars, strips
+from search.report.views import front_file, quantities, spread
+from search.result import Result
+
+_N_TABLE = 300
+_N_PICTURED = 32
+
+
+@dataclass(frozen=True)
+class Row:
+    """One architecture of the table: `numbers` pairs each sortable value with its text."""
+
+    rank: int | None
+    id: int
+    chosen: bool
+    numbers: tuple[tuple[float, str], ...]
+    architecture: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A front and the architectures on it.
+
+    Args:
+        device: "" where the search is for one only.
+        file: that holds the front.
+        cards: numbers at the top: label, value, remark.
+        constraints: as text.
+        n_front: architectures on the front.
+        n_violating: measured ones that violate a constraint.
+        has_chosen: whether any are pointed out.
+        single: whether there is a single objective, and so no front.
+        front_panels: the diagrams of the front.
+        hypervolume_panel: hypervolume over evaluations.
+        columns: quantities of the table.
+        rows: of the table.
+        pictured: those of them whose genes are shown.
+        strips: their repeated choices.
+        numbers: their objectives and scalar choices.
+    """
+
+    device: str
+    file: str
+    cards: list[tuple[str, str, str]]
+    constraints: list[str]
+    n_front: int
+    n_violating: int
+    has_chosen: bool
+    single: bool
+    front_panels: list[Panel]
+    hypervolume_panel: Panel
+    columns: list[Quantity]
+    rows: list[Row]
+    pictured: list[Row]
+    strips: list[Strip]
+    numbers: Numbers
+
+    @classmethod
+    def of(cls, result: Result, device: str, chosen: Sequence[int], *, wide: bool) -> "Section":
+        """Of a result as one device sees it; `wide` makes the hypervolume's diagram as wide as the page."""
+        front = result.pareto().index.tolist()
+        rows = _rows(result, front, chosen)
+        pictured = [row for row in rows if row.id in {*(front[i] for i in spread(len(front), _N_PICTURED)), *chosen}]
+        genes = result.history.genes[[row.id for row in pictured]]
+        shown = list(quantities(result).values())
+        texts = [(quantity.label, [row.numbers[i][1] for row in pictured]) for i, quantity in enumerate(shown)]
+        return cls(
+            device,
+            front_file(device),
+            _cards(result),
+            [str(constraint) for constraint in result.history.constraints],
+            len(front),
+            int(np.count_nonzero(result.history.measured & ~result.history.feasible)),
+            bool(chosen),
+            len(result.history.objectives) == 1,
+            charts.front_panels(result, chosen),
+            charts.hypervolume_panel(result, wide=wide),
+            shown,
+            rows,
+            pictured,
+            strips(result.history.space, genes),
+            numbers(texts + scalars(result.history.space, genes)),
+        )
+
+
+def _cards(result: Result) -> list[tuple[str, str, str]]:
+    history, front, volume = result.history, result.pareto(), result.hypervolume()
+    cards = [("on the front", f"{len(front):,}", f"of {int(history.feasible.sum()):,} feasible")]
+    if len(history.objectives) > 1:
+        shown = Quantity.of("hypervolume", [volume]).number(volume)
+        cards.append(("hypervolume", shown, "beyond the first batch's worst"))
+    for objective, quantity in zip(history.objectives, quantities(result).values(), strict=True):
+        remark = f"on the front, {'higher' if objective.goal == 'max' else 'lower'} is better"
+        cards.append((quantity.label, quantity.span(front[objective.name]), remark))
+    return cards
+
+
+def _rows(result: Result, front: list[int], chosen: Sequence[int]) -> list[Row]:
+    """The front, thinned where it is long, then what was chosen beside it."""
+    shown, frame = quantities(result), result.frame
+    rank_of = {row: rank for rank, row in enumerate(front)}
+    ranks = sorted({*spread(len(front), _N_TABLE), *(rank_of[row] for row in chosen if row in rank_of)})
+    ids = [*(front[rank] for rank in ranks), *(row for row in dict.fromkeys(chosen) if row not in rank_of)]
+
+    def row_of(row: int) -> Row:
+        values: list[Any] = [(float(frame[name].iloc[row]), quantity) for name, quantity in shown.items()]
+        texts = tuple((value, quantity.number(value)) for value, quantity in values)
+        return Row(rank_of.get(row), row, row in chosen, texts, frame["architecture"].iloc[row].to_json())
+
+    return [row_of(row) for row in ids]
