@@ -6,7 +6,7 @@ from typing import Any
 
 from search.errors import ConstraintError
 
-_TERM = re.compile(r"\s*(\w+)\s*(<=|>=)\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*")
+_TERM = re.compile(r"\s*([\w@.-]+?)\s*(<=|>=)\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*")
 
 
 def parsed(text: str | Sequence[str] | Mapping[str, Any] | None) -> dict[str, tuple[str, float]]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from contextlib import chdir, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from search.apps.bundles import deploy_architecture, deploy_row
 from search.apps.setup import Setup
 from search.apps.tables import best_rank, row_with
 from search.errors import SearchError
+from search.report import front_file
 
 _WAYS = ("rank", "id", "where", "architecture")
 
@@ -28,14 +30,15 @@ def run(config: DictConfig) -> None:
             f"got {' and '.join(given) or 'none'}"
         )
     top = Path(config.search).resolve()
-    searches = [Finished.of(folder) for folder in finished_searches(top)]
+    searches = [part for folder in finished_searches(top) for part in Finished.parts(folder, config.device)]
     given_by_hand = read_architecture(config.architecture) if config.architecture is not None else None
     chosen = [search.row(config) for search in searches] if given_by_hand is None else []
     output = Path(config.output).resolve() if config.output else None
+    of_folder = Counter(search.folder for search in searches)
     for i, search in enumerate(searches):
         with chdir(search.cwd) if search.cwd.is_dir() else nullcontext():  # paths in its configuration mean the same
             folder = search.folder / "bundle" if output is None else output / search.folder.relative_to(top)
-            device = Path(search.setup.device.name if output is None else "")
+            device = Path(search.setup.device.name if output is None or of_folder[search.folder] > 1 else "")
             if given_by_hand is not None:
                 architecture = search.setup.net.space.validate(given_by_hand)
                 digest = hashlib.sha256(architecture.to_json().encode()).hexdigest()[:8]
@@ -48,30 +51,47 @@ def run(config: DictConfig) -> None:
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished search: its folder, its configuration, and the folder it was started in."""
+    """A finished search as one device sees it.
+
+    Args:
+        folder: of the search.
+        setup: what its configuration names.
+        cwd: the folder that it was started in.
+        several: whether it was for several devices.
+    """
 
     folder: Path
     setup: Setup
     cwd: Path
+    several: bool
 
     @classmethod
-    def of(cls, folder: Path) -> "Finished":
-        """Reads what the search left; its latency table is the one that it kept."""
-        config = OmegaConf.load(folder / ".hydra" / "config.yaml")
-        table = folder / f"latency_{config.hardware.name}.json"
-        config.latency_table = str(table) if table.exists() else None
+    def parts(cls, folder: Path, device: str | None) -> "list[Finished]":
+        """Reads what the search left, for each of its devices or for one; latency tables are those that it kept.
+
+        Raises SearchError naming the devices there are.
+        """
+        setup = Setup(DictConfig(OmegaConf.load(folder / ".hydra" / "config.yaml")), folder)
         hydra = folder / ".hydra" / "hydra.yaml"
-        cwd = OmegaConf.load(hydra).hydra.runtime.cwd if hydra.exists() else folder
-        return cls(folder, Setup(DictConfig(config), folder), Path(cwd))
+        cwd = Path(OmegaConf.load(hydra).hydra.runtime.cwd) if hydra.exists() else folder
+        parts = {part.config.hardware.name: part for part in setup.parts}
+        for name, part in parts.items():
+            table = folder / f"latency_{name}.json"
+            part.config.latency_table = str(table) if table.exists() else None
+        if device is not None and device not in parts:
+            raise SearchError(f"device={device}: this search was for {', '.join(parts)}")
+        return [cls(folder, part, cwd, len(parts) > 1) for name, part in parts.items() if device in (None, name)]
 
     def row(self, config: DictConfig) -> tuple[str, "pd.Series[Any]"]:
         """Name of the bundle's folder and the row of results that `rank`, `id` or `where` selects."""
+        suffix = f"@{self.setup.config.hardware.name}"
         if config.id is not None:
             row = row_with(self.folder / "results.csv", "id", config.id)
             if row["status"] == "failed":
                 raise SearchError(f"id={config.id} was not measured: {row['error']}")
-            return f"id-{config.id}", row
-        front, rank = self.folder / "front.csv", config.rank
+            return f"id-{config.id}", row.rename(lambda column: str(column).removesuffix(suffix))
+        front = self.folder / front_file(self.setup.config.hardware.name if self.several else "")
+        rank = config.rank
         if rank is None:
             objectives = self.setup.config.objectives
             rank = best_rank(front, config.where, [objectives] if isinstance(objectives, str) else list(objectives))

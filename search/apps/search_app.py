@@ -1,9 +1,9 @@
-"""`supernet-search`: the whole path from a super-network to deployed sub-networks for one device."""
+"""`supernet-search`: the whole path from a super-network to deployed sub-networks, for one device or several."""
 
 import logging
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
@@ -13,6 +13,7 @@ from hardware.provenance import provenance
 from search.api import first_batch_size
 from search.apps.bundles import deploy_row, package_versions
 from search.apps.constraints import parsed
+from search.apps.devices import with_devices
 from search.apps.setup import Setup, output_folder
 from search.driver import n_workers
 from search.report import console_table, write_report
@@ -22,19 +23,23 @@ logger = logging.getLogger(__name__)
 
 
 def run(config: DictConfig) -> None:
-    """Searches, reports, deploys the chosen part of the front, prints the front."""
-    setup = Setup(config, output_folder())
+    """Searches, reports, deploys the chosen part of each front, prints the fronts."""
+    folder = output_folder()
+    setup = Setup(with_devices(config, folder), folder)
     result = searched(setup)
-    front = result.pareto()
-    ranks = chosen_ranks(config.deploy, len(front))
-    report(setup, result, front, ranks)
+    several = len(setup.parts) > 1
+    views = [result.view(part.device.name) if several else result for part in setup.parts]
+    ranks = [chosen_ranks(config.deploy, len(view.pareto())) for view in views]
+    report(setup, result, [[int(view.pareto().index[i]) for i in r] for view, r in zip(views, ranks, strict=True)])
     console = Console()
-    console.print(console_table(result))
+    for part, view in zip(setup.parts, views, strict=True):
+        console.print(console_table(view, device=part.device.name if several else ""))
     console.print(summary(result), soft_wrap=True)
-    for rank in ranks:
-        deploy_row(setup, front.iloc[rank], setup.folder / "bundle" / setup.device.name / str(rank))
-        logger.info("deployed rank %d: bundle/%s/%d", rank, setup.device.name, rank)
-    console.print(f"results in {setup.folder}", soft_wrap=True)
+    for part, view, of_device in zip(setup.parts, views, ranks, strict=True):
+        for rank in of_device:
+            deploy_row(part, view.pareto().iloc[rank], folder / "bundle" / part.device.name / str(rank))
+            logger.info("deployed rank %d: bundle/%s/%d", rank, part.device.name, rank)
+    console.print(f"results in {folder}", soft_wrap=True)
 
 
 def searched(setup: Setup) -> Result:
@@ -42,20 +47,19 @@ def searched(setup: Setup) -> Result:
     config = setup.config
     require_choice(config.deploy)
     if config.deploy not in (None, "none") or not config.latency_table:
-        setup.device.require_here()  # bundles and tables are measured; a ready table may be of another machine
+        for part in setup.parts:  # bundles and tables are measured; a ready table may be of another machine
+            part.device.require_here()
     constraints, tactic, engine = parsed(config.constraints), setup.tactic, instantiate(config.engine)
     first_batch_size(tactic, config.budget, config.batch_size)
     names = [config.objectives] if isinstance(config.objectives, str) else list(config.objectives)
     if "measured_latency" in names and n_workers(engine) > 1:
-        raise search.SearchError(
-            "measured_latency needs the machine for itself: give engine=local, or engine.workers=1"
-        )
+        raise search.SearchError("measured_latency needs the machine for itself: give engine=local or engine.workers=1")
     objectives, space = setup.objectives(names), setup.net.space
     search.Problem.of(space, objectives, constraints)
     with search.Store(config.store or Path(config.output) / "store.sqlite") as store:
         store.bind(space)
         if "latency" in names:
-            _ = setup.table
+            _ = [part.table for part in setup.parts]
             objectives = setup.objectives(names)  # the table's latencies tell this device's study from others
         return search.run(
             space,
@@ -96,25 +100,34 @@ def chosen_ranks(choice: str | int | list[int] | None, n_front: int) -> list[int
     return [rank for rank in wanted if rank < n_front]
 
 
-def report(setup: Setup, result: Result, front: pd.DataFrame, ranks: list[int]) -> None:
-    """Writes tables, figure and page into the run's folder."""
-    origin = {"run": provenance(package_versions())}
-    if "latency" in front:
-        origin["latency table"] = {**setup.table.provenance, **setup.table.error}
+def report(setup: Setup, result: Result, chosen: list[list[int]]) -> None:
+    """Writes tables, figure and page into the run's folder; `chosen` holds ids for each part of the setup."""
+    origin: dict[str, Any] = {"run": provenance(package_versions())}
+    devices = {part.device.name: part for part in setup.parts}
+    for name, part in devices.items():
+        if "table" in vars(part):
+            origin["latency table" if len(devices) == 1 else f"latency table of {name}"] = {
+                **part.table.provenance,
+                **part.table.error,
+            }
+    described = {name: part.device.describe() for name, part in devices.items()}
+    several = len(devices) > 1
     write_report(
         result,
         setup.folder,
-        title=f"{setup.net.name} on {setup.device.name}",
-        device=setup.device.describe(),
+        title=f"{setup.net.name} on {', '.join(devices)}",
+        device=described if several else next(iter(described.values())),
         provenance=origin,
-        chosen=[front.index[rank] for rank in ranks],
+        chosen=dict(zip(devices, chosen, strict=True)) if several else chosen[0],
     )
 
 
 def summary(result: Result) -> str:
     """One or two sentences about what happened."""
     n_failed = len(result.failures)
-    text = f"{len(result.frame)} architectures evaluated, {len(result.pareto())} on the front; {result.ended}"
+    fronts = [f"{len(result.pareto(device))} on the front of {device}" for device in result.history.problem.devices]
+    on_front = ", ".join(fronts) or f"{len(result.pareto())} on the front"
+    text = f"{len(result.frame)} architectures evaluated, {on_front}; {result.ended}"
     if n_failed:
         first = result.failures.iloc[0]
         text += f"\n{n_failed} failed (results.csv says why), the first is id {first.name}: {first['error']}"

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -34,16 +34,34 @@ class Setup:
     """What a configuration names, made when it is first needed.
 
     Args:
-        config: with the groups `supernet`, `task` and `hardware`.
-        folder: where a latency table is kept.
+        config: with the groups `supernet`, `task` and `hardware`, or `devices`, the settings of several by name.
+        folder: where latency tables are kept.
+        whole: for several devices, of which this is the part of one; they share super-network and task.
     """
 
     config: DictConfig
     folder: Path
+    whole: "Setup | None" = None
+
+    @cached_property
+    def parts(self) -> "list[Setup]":
+        """One per device: this setup alone, or one for each of `devices`."""
+        if not self.config.get("devices"):
+            return [self]
+        configs = [OmegaConf.merge(self.config, {"devices": None}) for _ in self.config.devices]
+        for config, hardware in zip(configs, self.config.devices.values(), strict=True):
+            config.hardware = hardware
+        parts = [Setup(DictConfig(config), self.folder, self) for config in configs]
+        names = [part.device.name for part in parts]
+        if len(set(names)) != len(names):
+            raise SearchError(f"devices must have names of their own, got {', '.join(names)}")
+        return parts
 
     @cached_property
     def net(self) -> SuperNetwork:
         """The super-network with its weights; `checkpoint: null` stands for none, so that no family need take it."""
+        if self.whole is not None:
+            return self.whole.net
         settings = self.config.supernet
         if "checkpoint" in settings and not OmegaConf.is_missing(settings, "checkpoint") and not settings.checkpoint:
             settings = OmegaConf.masked_copy(settings, [key for key in settings if key != "checkpoint"])
@@ -53,6 +71,8 @@ class Setup:
     @cached_property
     def task(self) -> Task:
         """The data and metrics."""
+        if self.whole is not None:
+            return self.whole.task
         return instantiate(self.config.task)  # type: ignore[no-any-return]
 
     @cached_property
@@ -86,17 +106,31 @@ class Setup:
         return table
 
     def objectives(self, names: list[str]) -> list[Objective]:
-        """Objectives by name; the latency table is made when first needed. Raises SearchError for an unknown name."""
-        known: dict[str, Callable[[], Objective]] = {
+        """Objectives by name, latencies as in "latency@phone" where there are several devices.
+
+        A latency table is made when first needed. Raises SearchError for an unknown name.
+        """
+        common: dict[str, Callable[[], Objective]] = {
             "accuracy": self._accuracy,
-            "latency": self._latency,
-            "measured_latency": self._measured_latency,
             "macs": lambda: self._cost("macs"),
             "params": lambda: self._cost("params"),
         }
-        if unknown := [name for name in names if name not in known]:
-            raise SearchError(f"unknown objective {unknown[0]!r}: available are {', '.join(known)}")
-        return [known[name]() for name in names]
+        by_device: dict[str, Callable[[Setup], Objective]] = {
+            "latency": Setup._latency,
+            "measured_latency": Setup._measured_latency,
+        }
+        found: list[Objective] = []
+        for name in names:
+            if name in common:
+                found.append(common[name]())
+            elif name in by_device:
+                found += [part._named(by_device[name](part), len(self.parts)) for part in self.parts]
+            else:
+                raise SearchError(f"unknown objective {name!r}: available are {', '.join([*common, *by_device])}")
+        return found
+
+    def _named(self, objective: Objective, n_devices: int) -> Objective:
+        return objective if n_devices == 1 else replace(objective, name=f"{objective.name}@{self.device.name}")
 
     def _ready_table(self, path: Path) -> LatencyTable:
         table = LatencyTable.load(path)

@@ -136,3 +136,70 @@ def test_exact_objectives_need_no_latency_table(app, other_space, tmp_path):
     assert not list(tmp_path.glob("latency_*"))
     with (tmp_path / "results.csv").open() as file:
         assert {"macs", "params"} <= set(next(csv.reader(file)))
+
+
+@pytest.fixture(scope="module")
+def for_two_devices(app, small, table, tmp_path_factory):
+    """The folder of a finished search for two devices, and what it printed."""
+    folder = tmp_path_factory.mktemp("devices") / "run"
+    tables_of = f"latency_table='{table.parent}/latency_${{hardware.name}}.json'"
+    settings = ["devices=[onnxruntime_cpu,torch_cpu]", "deploy=[0]", "constraints=accuracy >= 10", "budget=8"]
+    ran = app("search", *small[1:], tables_of, *settings, f"output={folder}")
+    assert ran.code == 0, ran.err
+    return folder, ran
+
+
+def test_one_search_serves_two_devices(for_two_devices):
+    folder, ran = for_two_devices
+    results = rows(folder / "results.csv")
+    assert {"accuracy", "latency@onnxruntime_cpu", "latency@torch_cpu"} <= set(results.columns)
+    assert len(results) == 8
+    with Store(folder / "store.sqlite") as store:
+        assert len(store.measurements("accuracy")) == 8
+        assert len(store.studies()) == 1
+    fronts = rows(folder / "front.csv")
+    for device in ("onnxruntime_cpu", "torch_cpu"):
+        assert (folder / f"bundle/{device}/0/run.py").is_file()
+        assert (folder / f"latency_{device}.json").is_file()
+        front = rows(folder / f"front_{device}.csv")
+        assert front["latency"].is_monotonic_increasing
+        assert len(fronts[fronts["device"] == device]) == len(front)
+        assert f"Pareto front for {device}: {len(front)} of 8" in ran.out
+    page = (folder / "report.html").read_text()
+    assert page.count('<h2 class="device"') == 2
+    assert page.count(">deployed</span>") == 2 * 2  # in a legend and in a table each
+
+
+def test_bundles_of_a_search_for_two_devices(app, for_two_devices, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(for_two_devices[0], folder)
+    ran = app("deploy", f"search={folder}", "where='accuracy >= 10'", "device=torch_cpu", f"output={tmp_path / 'one'}")
+    assert ran.code == 0, ran.err
+    assert json.loads((tmp_path / "one/bundle.json").read_text())["device"]["backend"] == "torch"
+    ran = app("deploy", f"search={folder}", "id=2")
+    assert ran.code == 0, ran.err
+    measured = rows(folder / "results.csv").iloc[2]
+    for device in ("onnxruntime_cpu", "torch_cpu"):
+        metrics = json.loads((folder / f"bundle/{device}/id-2/metrics.json").read_text())
+        assert metrics["predicted"]["latency_ms"] == pytest.approx(measured[f"latency@{device}"])
+    ran = app("deploy", f"search={folder}", "rank=0", "device=phone")
+    assert ran.code == 2
+    assert "device=phone: this search was for onnxruntime_cpu, torch_cpu" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["devices=[onnxruntime_cpu,phone]"], "phone"),
+        (["devices=[torch_cpu,torch_cpu]"], "each once"),
+        (["devices=torch_cpu"], "must list options of hardware"),
+        (["devices=[torch_cpu]", "hardware=torch_cpu"], "hardware or devices, not both"),
+        (["hardware=[torch_cpu,onnxruntime_cpu]"], "devices=[a,b]"),
+        (["engine=processes", "engine.workers=2", "objectives=[accuracy,measured_latency]"], "machine for itself"),
+    ],
+)
+def test_devices_and_engines_are_checked_before_anything_is_measured(app, small, settings, message, tmp_path):
+    ran = app("search", *small, *settings, f"output={tmp_path / 'run'}")
+    assert ran.code == 2
+    assert message in ran.err
+    assert not (tmp_path / "run/store.sqlite").exists()
