@@ -4,10 +4,10 @@ from hardware.building import measure_end_to_end
 from hardware.bundle import OnnxModule, ParityError, deploy
 from hardware.device import Device, DeviceError
 from hardware.energy import measure_energy
-from hardware.measurement import Measurement
-from hardware.measuring import Protocol, measure
+from hardware.measuring import measure
 from hardware.memory import measure_memory
 from hardware.table import LatencyTable, TableError
+from hardware.timing import Measurement, Protocol
 
 __all__ = [
     "Device",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -11,10 +11,10 @@ from torch import nn
 
 from hardware.backends import Runner, create
 from hardware.device import Device
-from hardware.measurement import Measurement
-from hardware.measuring import Protocol, measure_interleaved, prepared
+from hardware.measuring import measure_interleaved, prepared
 from hardware.provenance import provenance
 from hardware.table import LatencyTable, Probe, Progress, TableError
+from hardware.timing import Measurement, Protocol
 from supernet import Architecture, SuperNetwork
 from supernet.blockmap import REST, Block
 from supernet.blocks import Use
@@ -37,7 +37,6 @@ def built(
 ) -> Table:
     """A complete table, begun anew or continued; `draw`: number of fitted and of held-out probes, and the seed."""
     report("finding blocks", 0, 1)
-    net.inference_map.cover()
     table = _begun(kind, net, device, path)
     if table.complete:
         return table
@@ -82,12 +81,19 @@ def chosen_probes(net: SuperNetwork, n_probes: int, n_held_out: int, seed: int) 
     ]
 
 
+def planned(kind: type[Table], net: SuperNetwork, device: Device, origin: dict[str, Any]) -> Table:
+    """A table with every block of the space and no measurement yet."""
+    net.inference_map.cover()
+    blocks = net.inference_map
+    return kind(device, blocks.slots, [b.key for b in blocks.blocks], {}, [], origin)
+
+
 def _begun(kind: type[Table], net: SuperNetwork, device: Device, path: Path | None) -> Table:
     device.require_here()
-    backend, blocks = create(device.backend), net.inference_map
+    backend = create(device.backend)
     versions, accelerator = backend.versions(), backend.accelerator()
     origin = provenance(versions, accelerator)
-    fresh = kind(device, blocks.slots, [b.key for b in blocks.blocks], {}, [], origin)
+    fresh = planned(kind, net, device, origin)
     if path is None or not path.exists():
         return fresh
     kept = kind.load(path)
@@ -121,7 +127,11 @@ def _growing(table: Table, net: SuperNetwork, protocol: Protocol | None, report:
         report("measuring blocks", len(table.blocks), total)
         runners = [backend.prepare_block(use.module, use.inputs, device) for _, use in group]
         measured = measure_interleaved([*runners, *whole, *empty], protocol)
-        table = _extended(table, group, measured)
+        table = extended(
+            replace(table, traits=table.traits | {block.key: traits_of(use) for block, use in group}),
+            [block.key for block, _ in group],
+            measured,
+        )
         report("measuring blocks", len(table.blocks), total)
         yield table
 
@@ -141,25 +151,22 @@ def _groups(uses: Iterator[tuple[Block, Use]]) -> Iterator[list[tuple[Block, Use
         yield group
 
 
-def _extended(table: Table, group: Sequence[tuple[Block, Use]], measured: Sequence[Measurement]) -> Table:
-    """The table with measurements of these blocks, then of the probes, then of the empty call; fitted again."""
-    n, n_probes = len(group), len(table.probes)
-    new = {block.key: m for (block, _), m in zip(group, measured[:n], strict=True)}
-    traits = {block.key: _traits(use) for block, use in group}
+def extended(table: Table, keys: Sequence[str], measured: Sequence[Measurement]) -> Table:
+    """The table with measurements of these blocks, then of the probes, then of the empty call; fitted when complete."""
+    n, n_probes = len(keys), len(table.probes)
     probes = [
         replace(probe, medians_ms=(*probe.medians_ms, m.median_ms))
         for probe, m in zip(table.probes, measured[n : n + n_probes], strict=True)
     ]
     grown = replace(
         table,
-        blocks={**table.blocks, **new},
-        traits={**table.traits, **traits},
+        blocks={**table.blocks, **dict(zip(keys, measured[:n], strict=True))},
         probes=probes,
         empty_call_ms=measured[n + n_probes].median_ms if len(measured) > n + n_probes else 0.0,
     )
     return grown.fitted() if grown.complete else grown
 
 
-def _traits(use: Use) -> tuple[float, ...]:
+def traits_of(use: Use) -> tuple[float, ...]:
     """In the order of `hardware.fitting.TRAITS`."""
     return float(len(use.calls)), float(use.n_parameters), float(sum(t.numel() for t in use.inputs))

@@ -14,6 +14,11 @@ from supernet.parts import Part
 _OPSET = 17
 
 
+def input_names(inputs: Sequence[Tensor]) -> list[str]:
+    """Names of a model's inputs: `input`, `input_1`, ..."""
+    return ["input", *(f"input_{i}" for i in range(1, len(inputs)))]
+
+
 def to_onnx(part: Part, path: str | Path) -> Path:
     """Writes a part of a model as ONNX; its inputs, outputs and varying axes keep their names."""
     path = Path(path)
@@ -23,7 +28,7 @@ def to_onnx(part: Part, path: str | Path) -> Path:
 
 def onnx_bytes(model: nn.Module, inputs: Sequence[Tensor]) -> bytes:
     """`model` as a serialised ONNX graph for inputs of these shapes: `input`, `input_1`, ... to `output`."""
-    return _exported(model, inputs, ["input", *(f"input_{i}" for i in range(1, len(inputs)))], ("output",), {})
+    return _exported(model, inputs, input_names(inputs), ("output",), {})
 
 
 def _exported(

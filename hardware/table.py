@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from hardware import fitting
 from hardware.device import Device
 from hardware.fitting import TRAITS, Correction
-from hardware.measurement import Measurement
-from hardware.measuring import Protocol
+from hardware.timing import Measurement, Protocol
 from supernet import Architecture, SearchSpace, SuperNetwork
 from supernet.blockmap import REST
 from supernet.slots import Slots

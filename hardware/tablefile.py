@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from hardware.device import Device
 from hardware.fitting import TRAITS, Correction
-from hardware.measurement import Measurement
 from hardware.table import Probe, TableError
+from hardware.timing import Measurement
 from supernet import SearchSpace
 from supernet.slots import Slots
 

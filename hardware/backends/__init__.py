@@ -1,10 +1,11 @@
 """Runtimes that can run a plain model: each a class that follows `Backend`."""
 
-from hardware.backends.base import Backend, Runner
+from hardware.backends.base import Backend
 from hardware.backends.cuda import CudaCompile, CudaEager, CudaGraphs
 from hardware.backends.onnxruntime import OnnxRuntime, OnnxRuntimeCuda, OnnxRuntimeTensorRT
 from hardware.backends.openvino import OpenVino
 from hardware.backends.torch import TorchCompile, TorchEager
+from hardware.timing import Runner
 
 _BACKENDS: dict[str, type[Backend]] = {
     "cuda": CudaEager,

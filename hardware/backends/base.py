@@ -2,37 +2,17 @@
 
 import copy
 import importlib.util
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
 
 from hardware import processor
+from hardware.timing import Runner
 
 if TYPE_CHECKING:
     from hardware.device import Device
-
-
-class Runner:
-    """A prepared model on inputs that are already in place.
-
-    Args:
-        run: makes one inference; returns when the result is there, or, on an accelerator, when it is under way.
-        inferences: how many inferences `run` makes, one after the other.
-    """
-
-    def __init__(self, run: Callable[[], object], inferences: int = 1) -> None:
-        self.run = run
-        self.inferences = inferences
-
-    def time_ms(self, calls: int) -> float:
-        """Duration of each of `calls` runs in a row, in ms, divided by the inferences of a run."""
-        start = time.perf_counter_ns()
-        for _ in range(calls):
-            self.run()
-        return (time.perf_counter_ns() - start) / calls / self.inferences / 1e6
 
 
 class Backend(ABC):

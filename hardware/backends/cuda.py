@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from hardware.backends.base import Backend, Runner
+from hardware.backends.base import Backend
 from hardware.backends.placing import placed
 from hardware.backends.torch import compiled
+from hardware.timing import Runner
 
 if TYPE_CHECKING:
     from hardware.device import Device

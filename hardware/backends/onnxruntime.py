@@ -7,9 +7,10 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from hardware.backends.base import Backend, Runner
+from hardware.backends.base import Backend
 from hardware.backends.placing import placed
 from hardware.export import onnx_bytes
+from hardware.timing import Runner
 
 if TYPE_CHECKING:
     from hardware.device import Device

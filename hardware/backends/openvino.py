@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from hardware.backends.base import Backend, Runner
+from hardware.backends.base import Backend
 from hardware.export import onnx_bytes
+from hardware.timing import Runner
 
 if TYPE_CHECKING:
     from hardware.device import Device

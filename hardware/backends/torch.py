@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from hardware.backends.base import Backend, Runner
+from hardware.backends.base import Backend
 from hardware.backends.placing import placed
+from hardware.timing import Runner
 
 if TYPE_CHECKING:
     from hardware.device import Device

@@ -13,14 +13,14 @@ MANIFEST = "bundle.json"
 
 
 @contextmanager
-def replacing(folder: Path) -> Iterator[Path]:
+def replacing(folder: Path, manifest: str = MANIFEST) -> Iterator[Path]:
     """A new folder to write to, which takes the place of `folder` when the block ends without an error.
 
     It lies beside `folder` as `.NAME.partial`; what an interrupted run left there is removed.
-    Raises FileExistsError where `folder` is something else than a bundle or an empty folder: that is never replaced.
+    Raises FileExistsError where `folder` is neither empty nor a bundle (which has the file `manifest`): it then stays.
     """
     folder = Path(os.path.abspath(folder))  # noqa: PTH100  # keeps symbolic links, unlike `resolve`
-    _check_replaceable(folder)
+    _check_replaceable(folder, manifest)
     partial, old = folder.with_name(f".{folder.name}.partial"), folder.with_name(f".{folder.name}.old")
     with _naming(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -45,9 +45,9 @@ def write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def _check_replaceable(folder: Path) -> None:
+def _check_replaceable(folder: Path, manifest: str) -> None:
     if folder.is_dir():
-        if (folder / MANIFEST).exists() or not any(folder.iterdir()):
+        if (folder / manifest).exists() or not any(folder.iterdir()):
             return
         raise FileExistsError(f"{folder} holds something else than a bundle: give a new folder, or empty this one")
     if folder.exists() or folder.is_symlink():

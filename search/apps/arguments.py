@@ -6,14 +6,19 @@ from pathlib import Path
 
 _SETTING = re.compile(r"(?P<key>[+~]{0,2}[\w./@:-]+)=(?P<value>.*)", re.DOTALL)
 
+_WORD = re.compile(r"[a-z]+")
+
 _WITH_PATH = ("--config-dir", "-cd", "--config-path", "-cp")
 
 
 def prepared(arguments: Sequence[str]) -> list[str]:
     """The arguments with settings after options, and values quoted where Hydra could not read them.
 
+    A word in front of all, as in `supernet-profile bundle`, is the setting `action`.
     The folder of each job of a multirun is named after what varies between the jobs alone, as in `hardware=torch_cpu`.
     """
+    if arguments and _WORD.fullmatch(arguments[0]):
+        arguments = [f"action={arguments[0]}", *arguments[1:]]
     before = ["", *arguments]
     settings = [_SETTING.fullmatch(a) and b not in _WITH_PATH for a, b in zip(arguments, before, strict=False)]
     ready = [argument for argument, is_setting in zip(arguments, settings, strict=True) if not is_setting]

@@ -1,4 +1,9 @@
-"""`supernet-profile`: the latency table of a super-network on a device."""
+"""`supernet-profile`: the latency table of a super-network on a device, here or elsewhere."""
+
+import logging
+import shlex
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from omegaconf import DictConfig
@@ -6,21 +11,83 @@ from rich.console import Console
 from rich.table import Table
 
 from hardware import LatencyTable
+from hardware.remote import Host, read_profile, write_profile_bundle
 from search.apps.setup import Setup, output_folder
+from search.errors import SearchError
 from supernet import SuperNetwork
+
+logger = logging.getLogger(__name__)
 
 
 def run(config: DictConfig) -> None:
-    """Builds (or goes on with) the table, and shows how well it predicts sub-networks that it was not fitted to."""
-    setup = Setup(config, output_folder())
-    table = setup.table
+    """Does what `action` says; shows how well a table predicts sub-networks that it was not fitted to."""
+    actions: dict[str, Callable[[Setup], None]] = {"build": build, "bundle": bundle, "import": import_}
+    if config.action not in actions:
+        raise SearchError(f"unknown action {config.action!r}: available are {', '.join(actions)}")
+    actions[config.action](Setup(config, output_folder()))
+
+
+def build(setup: Setup) -> None:
+    """Builds (or goes on with) the table: on this machine, or on the host behind SSH."""
+    config = setup.config
+    if config.host is None:
+        show(setup, setup.table)
+        return
+    host = Host(config.host, python=config.python, ssh=tuple(shlex.split(config.ssh)))
+    folder = bundle_folder(setup)
+    if not folder.exists():
+        write(setup, folder)
+    host.profile(folder, say=logger.info)
+    import_(setup)
+
+
+def bundle(setup: Setup) -> None:
+    """Writes the folder to copy to the device."""
+    folder = bundle_folder(setup)
+    write(setup, folder)
+    Console().print(
+        f"{folder}\n"
+        "1. copy this folder to the device and run there: python3 profile.py\n"
+        f"2. bring its results.jsonl back, then: supernet-profile import bundle={folder} results=FILE",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+def import_(setup: Setup) -> None:
+    """Makes the table of what the device measured."""
+    table = read_profile(bundle_folder(setup), setup.config.results)
+    if table.space.fingerprint != setup.net.space.fingerprint:
+        raise SearchError(f"{bundle_folder(setup)} is of another search space than {setup.net.name}'s")
+    table.save(table_path(setup))
+    show(setup, table)
+
+
+def write(setup: Setup, folder: Path) -> None:
+    """A profile bundle of the configured super-network and device."""
+    config = setup.config
+    write_profile_bundle(setup.net, setup.device, folder, n_held_out=config.check, group=config.group, seed=config.seed)
+
+
+def bundle_folder(setup: Setup) -> Path:
+    """The configured one, or one in the output folder."""
+    given = setup.config.bundle
+    return Path(given) if given else setup.folder / f"profile_{setup.device.name}"
+
+
+def table_path(setup: Setup) -> Path:
+    """Where this run keeps the table."""
+    return setup.folder / f"latency_{setup.device.name}.json"
+
+
+def show(setup: Setup, table: LatencyTable) -> None:
+    """Prints how well the table predicts, what it spans, and where it is."""
     console = Console()
     if any(probe.held_out for probe in table.probes):
         console.print(comparison(table, setup.net))
     smallest, largest = table.latency([setup.net.smallest, setup.net.largest])
     console.print(
-        f"smallest sub-network {smallest:.3f} ms, largest {largest:.3f} ms\n"
-        f"table in {setup.folder / f'latency_{setup.device.name}.json'}",
+        f"smallest sub-network {smallest:.3f} ms, largest {largest:.3f} ms\ntable in {table_path(setup)}",
         soft_wrap=True,
         highlight=False,
     )

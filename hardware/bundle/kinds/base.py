@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from hardware.bundle.formats import Format
 from hardware.bundle.sample import Sample, first_output
 from hardware.device import Device
-from hardware.measurement import Measurement
 from hardware.measuring import measure
+from hardware.timing import Measurement
 from supernet import Architecture, SuperNetwork
 from supernet.inputs import Inputs, call
 from supernet.parts import Part

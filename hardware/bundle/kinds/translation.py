@@ -12,8 +12,8 @@ from hardware.bundle.formats import Format
 from hardware.bundle.kinds.base import Kind
 from hardware.bundle.sample import Sample
 from hardware.bundle.templates import translating
-from hardware.measurement import Measurement
 from hardware.measuring import measure_interleaved
+from hardware.timing import Measurement
 from supernet.tasks import Translation as TranslationTask
 from supernet.tasks.text.batching import padded
 from supernet.tasks.text.vocabulary import PAD

@@ -4,10 +4,14 @@ import logging
 import sys
 from dataclasses import dataclass
 
+import absl.logging
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 import search.apps
+
+# Hydra closes all log handlers, and that of absl (which runtimes import) would close what pytest captures with it
+absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,152 @@
+"""Profile bundles: all that a device elsewhere needs to measure what a latency table is made of."""
+
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hardware import timing
+from hardware.building import chosen_probes, planned, traits_of
+from hardware.bundle.templates import runtime_onnxruntime
+from hardware.bundle.writing import replacing, write_json
+from hardware.device import Device
+from hardware.export import input_names, onnx_bytes
+from hardware.progress import reporting
+from hardware.remote.templates import ledger
+from hardware.remote.templates.profile import MANIFEST, MODELS, PROGRAM
+from hardware.table import LatencyTable, Progress
+from hardware.timing import Protocol
+from supernet import SuperNetwork
+from supernet.blockmap import REST
+
+BACKEND = "onnxruntime"
+"""The runtime that profile bundles are for."""
+
+EMPTY = "empty"
+"""Name of a model that does nothing."""
+
+TABLE = "table.json"
+"""The table without measurements: stays here when the bundle is copied."""
+
+FORMAT = {"format": "supernet-search profile bundle", "version": 1}
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_PROGRAM: dict[str, ModuleType] = {
+    "ledger": ledger,
+    "timing": timing,
+    "runtime": runtime_onnxruntime,
+}
+_PATTERN = 1024
+
+
+def write_profile_bundle(
+    net: SuperNetwork,
+    device: Device,
+    folder: str | Path,
+    *,
+    n_probes: int = 16,
+    n_held_out: int = 20,
+    group: int = 128,
+    protocol: Protocol | None = None,
+    seed: int = 0,
+    progress: bool | Progress = True,
+) -> Path:
+    """Writes a folder to copy to a device that has Python, numpy and onnxruntime: `python3 profile.py` measures there.
+
+    It holds every distinct block of the space and some whole sub-networks as ONNX models, with made-up weights that
+    compress well (a latency does not depend on them), and the program. `read_profile` makes a table of what comes back.
+
+    Args:
+        net: the super-network; it need not be trained.
+        device: with the backend "onnxruntime"; its threads and batch size hold there.
+        folder: a new or empty folder, or one with an older profile bundle, which is replaced with its results.
+        n_probes: whole sub-networks that the table is fitted to.
+        n_held_out: further ones to tell its error on.
+        group: blocks that are measured in turns; all their models are in the device's memory at once.
+        protocol: how long to measure.
+        seed: of the sub-networks that are drawn.
+        progress: True shows a bar on a terminal; or a callback.
+
+    Raises DeviceError for another backend, FileExistsError for a folder with something else in it.
+    """
+    if device.backend != BACKEND:
+        raise device.error(f"profile bundles are for backend {BACKEND!r}, not {device.backend!r}")
+    with reporting(progress) as report, replacing(Path(folder), MANIFEST) as partial:
+        report("finding blocks", 0, 1)
+        table = planned(LatencyTable, net, device, {})
+        table = replace(table, probes=chosen_probes(net, n_probes, n_held_out, seed))
+        described: dict[str, Any] = {}
+        traits: dict[str, Any] = {}
+        total = len(table.keys) + len(table.probes) + 1
+        with zipfile.ZipFile(partial / MODELS, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, model, inputs, its_traits in _models(net, table):
+                archive.writestr(f"{name}.onnx", onnx_bytes(_with_plain_weights(model), inputs))
+                described[name] = {n: _described(t) for n, t in zip(input_names(inputs), inputs, strict=True)}
+                traits |= its_traits
+                report("exporting", len(described), total)
+        keys = list(traits)
+        replace(table, traits=traits).save(partial / TABLE)
+        _write_program(partial)
+        manifest = {
+            **FORMAT,
+            "device": device.describe(),
+            "protocol": asdict(protocol or Protocol()),
+            "models_sha256": ledger.digest_of(partial / MODELS),
+            "inputs": described,
+            "groups": [keys[i : i + group] for i in range(0, len(keys), group)],
+            "whole": [name for name in described if name not in traits],
+        }
+        write_json(partial / MANIFEST, manifest)
+    return Path(folder)
+
+
+def _models(
+    net: SuperNetwork, table: LatencyTable
+) -> Iterator[tuple[str, nn.Module, Sequence[Tensor], dict[str, tuple[float, ...]]]]:
+    """Name, module, inputs and traits of each block; then of whole sub-networks and the empty model, without traits."""
+    n = table.device.batch_size
+    for block, use in net.inference_map.uses([b for b in net.inference_map.blocks if b.slot != REST], n):
+        yield block.key, use.module, use.inputs, {block.key: traits_of(use)}
+    for i, probe in enumerate(table.probes):
+        model = net.inference(net.extract(probe.architecture), probe.architecture)
+        yield probe_name(i), model, net.example_inputs(probe.architecture, n), {}
+    yield EMPTY, nn.Identity(), (torch.zeros(1),), {}
+
+
+def probe_name(index: int) -> str:
+    """Name of the model of a table's probe."""
+    return f"probe-{index}"
+
+
+def _with_plain_weights(model: nn.Module) -> nn.Module:
+    """The same module with weights that repeat, of a usual size: a compressed bundle is then a tenth as large."""
+    pattern = torch.randn(_PATTERN, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.is_floating_point():
+                fan_in = parameter[0].numel() if parameter.ndim > 1 else 1
+                repeated = pattern.repeat(-(-parameter.numel() // _PATTERN))[: parameter.numel()]
+                parameter.copy_(repeated.reshape(parameter.shape) / fan_in**0.5)
+        for name, buffer in model.named_buffers():
+            if name.endswith(("running_mean", "running_var")):
+                buffer.fill_(float(name.endswith("var")))
+    return model
+
+
+def _described(tensor: Tensor) -> dict[str, Any]:
+    """Shape and type of an input, and the values of one that is not made of real numbers (indices, masks)."""
+    described = {"shape": list(tensor.shape), "dtype": str(tensor.numpy().dtype)}
+    return described if tensor.is_floating_point() else described | {"values": tensor.flatten().tolist()}
+
+
+def _write_program(folder: Path) -> None:
+    for name in ("profile.py", "README.md"):
+        (folder / name).write_bytes((_TEMPLATES / name).read_bytes())
+    (folder / PROGRAM).mkdir()
+    for name, module in _PROGRAM.items():
+        (folder / PROGRAM / f"{name}.py").write_bytes(Path(str(module.__file__)).read_bytes())

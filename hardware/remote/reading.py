@@ -1,0 +1,82 @@
+"""From what a device measured to its latency table."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from hardware.building import extended
+from hardware.remote.packing import EMPTY, FORMAT, TABLE, probe_name
+from hardware.remote.templates.ledger import Ledger, LedgerError, digest_of
+from hardware.remote.templates.profile import MANIFEST, RESULTS
+from hardware.table import LatencyTable, TableError
+from hardware.timing import Measurement
+
+_MACHINE = ("cpu", "cores", "system", "python", "versions", "date")
+
+
+def read_profile(folder: str | Path, results: str | Path | None = None) -> LatencyTable:
+    """The latency table out of a profile bundle and what its `profile.py` measured.
+
+    Args:
+        folder: the bundle, as `write_profile_bundle` left it here.
+        results: the file that came back; None: `results.jsonl` in the folder.
+
+    Raises TableError for results that were changed, are incomplete, or belong to another bundle; the message names the
+    line, or says how much is missing.
+    """
+    folder = Path(folder)
+    results = folder / RESULTS if results is None else Path(results)
+    manifest = read_manifest(folder)
+    records = _records(results, digest_of(folder / MANIFEST))
+    groups = records[1:]
+    if len(groups) < len(manifest["groups"]):
+        raise TableError(
+            f"{results} holds {len(groups)} of {len(manifest['groups'])} groups: run `python3 profile.py` on the "
+            "device again, it measures the others"
+        )
+    table = LatencyTable.load(folder / TABLE)
+    table = replace(table, provenance={key: records[0][key] for key in _MACHINE})
+    for line, (record, keys) in enumerate(zip(groups, manifest["groups"], strict=True), start=2):
+        table = _with_group(table, record, keys, f"{results}, line {line}")
+    return table
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What a profile bundle says of itself. Raises TableError for a folder that is none."""
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TableError(f"{folder} is not a profile bundle: {error}") from error
+    if not isinstance(manifest, dict) or any(manifest.get(key) != value for key, value in FORMAT.items()):
+        raise TableError(f"{folder / MANIFEST} is not of a profile bundle of version {FORMAT['version']}")
+    return manifest
+
+
+def _records(results: Path, root: str) -> list[dict[str, Any]]:
+    if not results.exists():
+        raise TableError(
+            f"{results} does not exist: run `python3 profile.py` in the bundle on the device, bring it back"
+        )
+    try:
+        records = Ledger(results, root).read()
+    except (LedgerError, OSError) as error:
+        raise TableError(f"{error}") from error
+    kinds = [record.get("kind") if isinstance(record, dict) else None for record in records]
+    if kinds != ["machine", *["group"] * (len(records) - 1)] or any(key not in records[0] for key in _MACHINE):
+        raise TableError(f"{results} is not what profile.py of this bundle writes")
+    return records
+
+
+def _with_group(table: LatencyTable, record: Mapping[str, Any], keys: list[str], where: str) -> LatencyTable:
+    names = [*keys, *(probe_name(i) for i in range(len(table.probes))), EMPTY]
+    try:
+        found = {name: Measurement.from_description(record["measurements"][name]) for name in names}
+    except (KeyError, TypeError, ValueError) as error:
+        raise TableError(f"{where}: not the measurements of this group ({type(error).__name__}: {error})") from error
+    for name, measurement in found.items():
+        if not (isfinite(measurement.median_ms) and measurement.median_ms > 0):
+            raise TableError(f"{where}: the latency of {name} is {measurement.median_ms}")
+    return extended(table, keys, [found[name] for name in names])

@@ -1,0 +1,181 @@
+"""Timing in turns: robust medians with their confidence intervals.
+
+Needs numpy alone and runs with Python 3.9: profile bundles take this file along.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+_SLOWED = 1.2
+_CONFIDENCE = 0.95
+_UNKNOWN = (0.0, float("inf"))
+_WARM_UP_CALLS = 3
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Latency of one inference of a whole batch; numbers have six significant digits.
+
+    Other programs slow a shared machine down for moments, up to twofold where two of its cores share one. A sample
+    counts as undisturbed when it took at most 1.2 times the fastest tenth of the samples.
+
+    Attributes:
+        median_ms: over the undisturbed samples.
+        quantiles_ms: the 10, 25, 75 and 90 % quantiles of all samples.
+        repeats: number of inferences timed.
+        stable: whether the interval became as narrow as wanted before the measuring had to end.
+        interval_ms: 95 % confidence interval of the median of undisturbed samples, from order statistics, which assume
+            nothing about their distribution; infinite where there are fewer than six.
+    """
+
+    median_ms: float
+    quantiles_ms: tuple[float, float, float, float]
+    repeats: int
+    stable: bool
+    interval_ms: tuple[float, float] = _UNKNOWN
+
+    @classmethod
+    def of(cls, samples_ms: Sequence[float], repeats: int, width: float) -> Measurement:
+        """Statistics of samples; stable where the interval is at most `width` of the median wide."""
+        samples = np.sort(np.asarray(samples_ms, dtype=float))
+        low, first, third, high = np.quantile(samples, [0.1, 0.25, 0.75, 0.9]).tolist()
+        undisturbed = samples[samples <= _SLOWED * low]
+        median, interval = float(np.median(undisturbed)), _interval(undisturbed)
+        stable = interval[1] - interval[0] <= width * median
+        short = (_short(low), _short(first), _short(third), _short(high))
+        return cls(_short(median), short, repeats, stable, (_short(interval[0]), _short(interval[1])))
+
+    @property
+    def spread(self) -> float:
+        """Interquartile range of all samples relative to the median."""
+        return (self.quantiles_ms[2] - self.quantiles_ms[1]) / self.median_ms
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-compatible data."""
+        finite = np.isfinite(self.interval_ms).all()
+        return {
+            "median_ms": self.median_ms,
+            "quantiles_ms": list(self.quantiles_ms),
+            "repeats": self.repeats,
+            "stable": self.stable,
+            "interval_ms": list(self.interval_ms) if finite else None,
+        }
+
+    @classmethod
+    def from_description(cls, record: Mapping[str, Any]) -> Measurement:
+        """What `describe` described."""
+        low, first, third, high = record["quantiles_ms"]
+        interval = record.get("interval_ms") or _UNKNOWN
+        quantiles = (low, first, third, high)
+        return cls(record["median_ms"], quantiles, record["repeats"], record["stable"], (interval[0], interval[1]))
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How long to measure.
+
+    Args:
+        rounds: samples of each model at least; a sample is a run of inferences that takes about `sample_ms` or more.
+        most_rounds: samples at most, taken while a measurement is not stable.
+        width: of the 95 % confidence interval of the median, relative to it, at which a measurement is stable.
+    """
+
+    rounds: int = 12
+    most_rounds: int = 80
+    sample_ms: float = 0.5
+    width: float = 0.03
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.rounds <= self.most_rounds:
+            raise ValueError(f"rounds must lie in 2..most_rounds={self.most_rounds}, got {self.rounds}")
+        if self.sample_ms <= 0 or self.width <= 0:
+            raise ValueError(f"sample_ms and width must be positive, got {self.sample_ms} and {self.width}")
+
+
+class Runner:
+    """A prepared model on inputs that are already in place.
+
+    Args:
+        run: makes one inference; returns when the result is there, or, on an accelerator, when it is under way.
+        inferences: how many inferences `run` makes, one after the other.
+    """
+
+    def __init__(self, run: Callable[[], object], inferences: int = 1) -> None:
+        self.run = run
+        self.inferences = inferences
+
+    def time_ms(self, calls: int) -> float:
+        """Duration of each of `calls` runs in a row, in ms, divided by the inferences of a run."""
+        start = time.perf_counter_ns()
+        for _ in range(calls):
+            self.run()
+        return (time.perf_counter_ns() - start) / calls / self.inferences / 1e6
+
+
+def measure_interleaved(
+    runners: Sequence[Runner | Callable[[], object]], protocol: Protocol | None = None
+) -> list[Measurement]:
+    """Measures several prepared models (or functions) in turns, so that a drift of the machine hits all alike.
+
+    Every round takes one sample of each, in an order drawn anew. Those that are not stable after the protocol's rounds
+    get further ones.
+    """
+    protocol = protocol or Protocol()
+    rng = np.random.default_rng(0)
+    samplers = [_Sampler(r if isinstance(r, Runner) else Runner(r), protocol) for r in runners]
+    for done in range(protocol.most_rounds):
+        unfinished = [s for s in samplers if done < protocol.rounds or not s.result().stable]
+        if not unfinished:
+            break
+        for i in rng.permutation(len(unfinished)):
+            unfinished[i].take()
+    return [sampler.result() for sampler in samplers]
+
+
+class _Sampler:
+    """Collects samples of one runner."""
+
+    def __init__(self, runner: Runner, protocol: Protocol) -> None:
+        self._runner, self._protocol = runner, protocol
+        runner.time_ms(_WARM_UP_CALLS)
+        run_ms = max(runner.time_ms(1) * runner.inferences, 1e-4)
+        self._calls = max(1, math.ceil(protocol.sample_ms / run_ms))
+        self._samples: list[float] = []  # ms per inference
+
+    def take(self) -> None:
+        """Times one sample."""
+        self._samples.append(self._runner.time_ms(self._calls))
+
+    def result(self) -> Measurement:
+        """Statistics of the samples so far."""
+        repeats = self._calls * self._runner.inferences * len(self._samples)
+        return Measurement.of(self._samples, repeats, self._protocol.width)
+
+
+def _interval(ordered: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[float, float]:
+    rank = _rank(len(ordered))
+    return (float(ordered[rank]), float(ordered[-1 - rank])) if rank >= 0 else _UNKNOWN
+
+
+@cache
+def _rank(n: int) -> int:
+    """How many of `n` ordered samples lie below an interval that holds the median with 95 %; -1: there is none."""
+    rank, share = -1, 0.0
+    while rank < n:
+        share += math.comb(n, rank + 1) / 2**n
+        if share >= (1 - _CONFIDENCE) / 2:
+            return rank
+        rank += 1
+    return rank
