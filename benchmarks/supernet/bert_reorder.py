@@ -58,6 +58,7 @@ def accuracies(task: TextClassification, epochs: int, seed: int) -> list[list[fl
         num_attention_heads=HEADS[-1],
         intermediate_size=NEURONS[-1],
         max_position_embeddings=task.max_length,
+        initializer_range=WIDTH**-0.5,  # the usual 0.02 suits a width of 768: layers of a narrow model would do little
     )
     model = BertForSequenceClassification(config)
     net = supernet.create("bert", model=model, depths=(N_LAYERS,), heads=HEADS, ffn_sizes=NEURONS)

@@ -233,6 +233,12 @@ def test_sequences_longer_than_the_positions(net):
     assert roberta(ids[:, :18], roberta.smallest).logits.shape == (1, 3)
 
 
+@pytest.mark.parametrize("token", [-1, 40])
+def test_tokens_that_the_model_does_not_know(net, token):
+    with pytest.raises(ValueError, match=rf"token {token} is not in 0\.\.39: give the model's own tokenizer"):
+        net(torch.tensor([[5, token]]), net.smallest)
+
+
 # --- models in directories ---
 
 

@@ -131,11 +131,15 @@ class ElasticBert(SuperNetwork):
     def forward(self, *inputs: Any, architecture: Architecture | None = None, **named_inputs: Any) -> Any:
         """The sub-network's Hugging Face output: `net(**tokenizer_output, architecture=a)` or `net(ids, mask, a)`.
 
-        Raises ValueError for a sequence that is longer than the model's positions.
+        Raises ValueError for a sequence that is longer than the model's positions, and (on a CPU, where looking costs
+        nothing) for a token that the model does not know.
         """
         ids = named_inputs.get("input_ids", inputs[0] if inputs else None)
         if isinstance(ids, Tensor):
             self._check_length(ids.shape[-1], "a sequence")
+            if ids.device.type == "cpu" and ids.numel() and not 0 <= ids.min() <= ids.max() < self.vocab_size:
+                wrong = int(ids.max()) if ids.min() >= 0 else int(ids.min())
+                raise ValueError(f"token {wrong} is not in 0..{self.vocab_size - 1}: give the model's own tokenizer")
         return super().forward(*inputs, architecture=architecture, **named_inputs)
 
     def example_inputs(self, architecture: Architecture, batch_size: int = 1) -> tuple[Tensor, ...]:
