@@ -22,8 +22,13 @@ def input_names(inputs: Sequence[Tensor]) -> list[str]:
 def to_onnx(part: Part, path: str | Path) -> Path:
     """Writes a part of a model as ONNX; its inputs, outputs and varying axes keep their names."""
     path = Path(path)
-    path.write_bytes(_exported(part.module, list(part.inputs.values()), list(part.inputs), part.outputs, part.varying))
+    path.write_bytes(part_bytes(part))
     return path
+
+
+def part_bytes(part: Part) -> bytes:
+    """A part of a model as a serialised ONNX graph, as `to_onnx` writes it."""
+    return _exported(part.module, list(part.inputs.values()), list(part.inputs), part.outputs, part.varying)
 
 
 def onnx_bytes(model: nn.Module, inputs: Sequence[Tensor]) -> bytes:
@@ -45,7 +50,7 @@ def _exported(
     """
     buffer = io.BytesIO()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter's notice that it is not the default one; tracing notices
         torch.onnx.export(
             model.eval(),

@@ -1,7 +1,9 @@
 """The modules of a sub-network as a device runs them."""
 
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -34,3 +36,22 @@ def single(module: nn.Module, inputs: Mapping[str, Tensor], *axes: str) -> dict[
     named = dict(enumerate((BATCH, *axes)))
     varying = dict.fromkeys(inputs, named) | {"output": {0: BATCH}}
     return {"model": Part(module, inputs, varying=varying)}
+
+
+PartRun = Callable[[Sequence[Tensor]], Sequence[Tensor]]
+"""Runs a part elsewhere: its inputs, in the order of `Part.inputs`, to its outputs."""
+
+
+class PartedInference(nn.Module):
+    """An inference that calls its model's parts many times, as `SuperNetwork.inference` may give it.
+
+    Runtimes that take graphs run the parts; what stands between them is code.
+    """
+
+    @abstractmethod
+    def parts(self) -> Mapping[str, Part]:
+        """What is exported."""
+
+    @abstractmethod
+    def through(self, runs: Mapping[str, PartRun], *inputs: Tensor) -> Any:
+        """The same inference with its parts, by name, run elsewhere; takes what calling the module takes."""

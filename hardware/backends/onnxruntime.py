@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from hardware.backends.base import Backend
 from hardware.backends.placing import placed
-from hardware.export import onnx_bytes
+from hardware.export import onnx_bytes, part_bytes
 from hardware.timing import Runner
+from supernet.parts import Part, PartedInference, PartRun
 
 if TYPE_CHECKING:
     from hardware.device import Device
@@ -22,10 +23,25 @@ class OnnxRuntime(Backend):
     provider = "CPUExecutionProvider"
 
     def prepare(self, model: nn.Module, inputs: Sequence[Tensor], device: "Device") -> Runner:
-        """A session of its own for each model; its threads rest between calls, so that sessions can take turns."""
+        """A session of its own for each model (for each part of an inference that has several).
+
+        Their threads rest between calls, so that sessions can take turns.
+        """
+        if isinstance(model, PartedInference):
+            runs = {name: self._part(part, device) for name, part in model.parts().items()}
+            return Runner(lambda: model.through(runs, *inputs))
         session = open_session(onnx_bytes(model, inputs), device.threads)
         feed = {node.name: tensor.numpy() for node, tensor in zip(session.get_inputs(), inputs, strict=True)}
         return Runner(lambda: session.run(None, feed))
+
+    def _part(self, part: Part, device: "Device") -> PartRun:
+        session = open_session(part_bytes(part), device.threads)
+
+        def run(inputs: Sequence[Tensor]) -> list[Tensor]:
+            feed = {name: tensor.numpy() for name, tensor in zip(part.inputs, inputs, strict=True)}
+            return [torch.from_numpy(array) for array in session.run(list(part.outputs), feed)]
+
+        return run
 
     def require(self, device: "Device") -> None:
         """Raises DeviceError where the installed ONNX Runtime lacks the provider."""
@@ -54,6 +70,8 @@ class OnnxRuntimeCuda(OnnxRuntime):
 
     def prepare(self, model: nn.Module, inputs: Sequence[Tensor], device: "Device") -> Runner:
         """Bound to tensors on the GPU; a run waits for its result."""
+        if isinstance(model, PartedInference):
+            raise device.error(f"backend {device.backend!r} does not run inferences of several parts")
         model, inputs = placed(model, inputs, "cpu", device.precision)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3

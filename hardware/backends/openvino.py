@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from hardware.backends.base import Backend
 from hardware.export import onnx_bytes
 from hardware.timing import Runner
+from supernet.parts import PartedInference
 
 if TYPE_CHECKING:
     from hardware.device import Device
@@ -30,6 +31,8 @@ class OpenVino(Backend):
 
     def prepare(self, model: nn.Module, inputs: Sequence[Tensor], device: "Device") -> Runner:
         """Computes with the device's precision throughout; inputs stay fp32."""
+        if isinstance(model, PartedInference):
+            raise device.error(f"backend {device.backend!r} does not run inferences of several parts")
         openvino = imported()
         settings: dict[str, Any] = {
             "INFERENCE_NUM_THREADS": device.threads,

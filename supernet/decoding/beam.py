@@ -86,8 +86,10 @@ class _Search:
     def __init__(self, settings: BeamSearch, limits: list[int], device: torch.device) -> None:
         self._settings = settings
         self._records = Records(len(limits), settings.beam, device)
-        self._limits = torch.tensor(limits, device=device)
         self._shortest, self._longest = min(limits), max(limits)
+        self._limits = torch.full((len(limits),), self._longest, device=device)
+        if self._shortest < self._longest:  # copied to the device, which a CUDA graph could not capture
+            self._limits = torch.tensor(limits, device=device)
         self._rows: Tensor | None = None  # the sentences that are left; None: all
         self._totals = torch.zeros(len(limits), settings.beam, device=device)
         self._totals[:, 1:] = -math.inf  # all beams begin alike: only the first counts

@@ -1,7 +1,6 @@
 """Layers of a post-norm Transformer for translation, as HAT's (arXiv:2005.14187)."""
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -131,11 +130,15 @@ class MemoryProjection(nn.Module):
         self.n_heads = layer.memory_heads
         self.kv_proj = _linear(sizes.encoder.width, 2 * sizes.qkv)
 
-    def forward(self, outputs: Sequence[Tensor], mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Keys and values of shape (sentences, heads, positions, channels of a head), and their mask."""
-        attended = torch.cat([outputs[layer] for layer in self.memory], dim=1)
-        keys, values = _heads(self.kv_proj(attended), 2, self.n_heads)
-        return keys, values, torch.cat([mask] * len(self.memory), dim=-1)
+    def forward(self, mask: Tensor, *outputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Keys and values of shape (sentences, heads, positions, channels of a head), and their mask.
+
+        Args:
+            mask: of the source.
+            outputs: of the encoder layers that are attended to.
+        """
+        keys, values = _heads(self.kv_proj(torch.cat(outputs, dim=1)), 2, self.n_heads)
+        return keys, values, torch.cat([mask] * len(outputs), dim=-1)
 
 
 class EncoderLayer(nn.Module):
@@ -222,7 +225,7 @@ def _heads(x: Tensor, n_parts: int, n_heads: int) -> list[Tensor]:
 
 
 def _extended(past: Tensor, new: Tensor, first: int | None) -> Tensor:
-    if first is None:
-        return torch.cat([past, new], dim=2)
+    if first is None or is_tracing():  # a graph does not write in place
+        return torch.cat([past[:, :, :first], new], dim=2)
     past[:, :, first : first + new.shape[2]] = new
     return past[:, :, : first + new.shape[2]]

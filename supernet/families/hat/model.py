@@ -7,6 +7,7 @@ exist once for all beams, and those of the target stay where they are when beams
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,10 @@ class Memory:
 
     outputs: tuple[Tensor, ...]
     mask: Tensor
+
+    def seen_by(self, projection: nn.Module) -> tuple[Tensor, ...]:
+        """What the projection of a decoder layer takes."""
+        return self.mask, *(self.outputs[layer] for layer in cast(MemoryProjection, projection).memory)
 
 
 class TranslationTransformer(nn.Module):
@@ -69,10 +74,7 @@ class TranslationTransformer(nn.Module):
 
     def check_source(self, src_tokens: Tensor) -> None:
         """Raises ValueError for sources that cannot be translated: those that `encode` refuses, and without a word."""
-        check_tokens(src_tokens, "src_tokens", self.sizes.encoder.words, self.sizes.positions)
-        wordless = (src_tokens.eq(PAD) | src_tokens.eq(EOS)).all(dim=1)
-        if bool(wordless.any()):
-            raise ValueError(f"src_tokens[{int(wordless.nonzero()[0])}] is empty: it holds no word")
+        check_source(src_tokens, self.sizes)
 
     def encode(self, src_tokens: Tensor) -> Memory:
         """Runs the encoder. Raises ValueError as calling the model does."""
@@ -94,6 +96,14 @@ class TranslationTransformer(nn.Module):
         if is_tracing() or torch.compiler.is_compiling():
             return
         check_tokens(tokens, name, n_words, self.sizes.positions, values=tokens.device.type == "cpu")
+
+
+def check_source(src_tokens: Tensor, sizes: Sizes) -> None:
+    """Raises ValueError for sources that a model of these sizes cannot translate."""
+    check_tokens(src_tokens, "src_tokens", sizes.encoder.words, sizes.positions)
+    wordless = (src_tokens.eq(PAD) | src_tokens.eq(EOS)).all(dim=1)
+    if bool(wordless.any()):
+        raise ValueError(f"src_tokens[{int(wordless.nonzero()[0])}] is empty: it holds no word")
 
 
 def check_tokens(tokens: Tensor, name: str, n_words: int, positions: int, values: bool = True) -> None:
@@ -156,7 +166,7 @@ class Decoder(nn.Module):
         """Logits at all positions."""
         x = self.embed(tokens, positions_of(tokens))
         for layer, projection in zip(self.layers, self.memories, strict=True):
-            x, _, _ = layer(x, *projection(memory.outputs, memory.mask))
+            x, _, _ = layer(x, *projection(*memory.seen_by(projection)))
         logits: Tensor = self.output(x)
         return logits
 
@@ -175,7 +185,7 @@ class DecodingState:
 
     def __init__(self, decoder: Decoder, memory: Memory, beam: int, most_steps: int) -> None:
         self.beam, self.most_steps, self.n_steps = beam, most_steps, 0
-        self.memories = [projection(memory.outputs, memory.mask) for projection in decoder.memories]
+        self.memories = [projection(*memory.seen_by(projection)) for projection in decoder.memories]
         self._own = torch.eye(
             beam, dtype=memory.mask.dtype, device=memory.mask.device
         ).log()  # 0 within, -inf elsewhere

@@ -20,7 +20,7 @@ class EncoderPart(nn.Module):
     def forward(self, src_tokens: Tensor) -> tuple[Tensor, ...]:
         """The mask, then keys and values layer by layer."""
         memory: Memory = self.encoder(src_tokens)
-        projected = [projection(memory.outputs, memory.mask) for projection in self.projections]
+        projected = [projection(*memory.seen_by(projection)) for projection in self.projections]
         return memory.mask, *(tensor for keys, values, _ in projected for tensor in (keys, values))
 
 
