@@ -117,19 +117,18 @@ class _Search:
 
     def _candidates(self, logits: Tensor, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """The best 2 * beam continuations of every sentence: sums, beams that they go on from, tokens."""
-        n_sentences, beam, n_words = logits.shape
-        logits = logits.float()
-        norms = logits.logsumexp(dim=2, keepdim=True)
-        ending = logits[:, :, EOS].clone()
-        logits[:, :, PAD] = -math.inf
+        beam, n_words = logits.shape[1:]
+        scores = logits.log_softmax(dim=2, dtype=torch.float32)
+        ending = scores[:, :, EOS].clone()
+        scores[:, :, PAD] = -math.inf
         if step < self._settings.min_length:
-            logits[:, :, EOS] = -math.inf
+            scores[:, :, EOS] = -math.inf
         if step >= self._shortest:  # sentences at their limit can only end
             at_limit = (self._limits <= step)[:, None, None]
-            logits.masked_fill_(at_limit, -math.inf)
-            logits[:, :, EOS] = torch.where(at_limit[:, :, 0], ending, logits[:, :, EOS])
-        best, words = logits.topk(min(2 * beam, n_words), dim=2)
-        totals = (best - norms + self._totals[:, :, None]).flatten(1)
+            scores.masked_fill_(at_limit, -math.inf)
+            scores[:, :, EOS] = torch.where(at_limit[:, :, 0], ending, scores[:, :, EOS])
+        best, words = scores.topk(min(2 * beam, n_words), dim=2)
+        totals = (best + self._totals[:, :, None]).flatten(1)
         totals, chosen = totals.topk(min(2 * beam, totals.shape[1]), dim=1)
         return totals, chosen // best.shape[2], words.flatten(1).gather(1, chosen)
 
