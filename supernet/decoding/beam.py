@@ -96,7 +96,7 @@ class _Search:
 
     def run(self, model: TranslationModel, state: State) -> Records:
         """Decodes until all sentences are done."""
-        tokens = torch.full(self._totals.shape, EOS, device=self._totals.device)
+        tokens = torch.full(self._totals.shape, EOS, dtype=torch.long, device=self._totals.device)
         for step in range(self._longest + 1):
             totals, parents, words = self._candidates(model.step(tokens, state), step)
             parents, tokens = self._advance(totals, parents, words)
@@ -138,7 +138,8 @@ class _Search:
         ending = words.eq(EOS)
         ended = ending[:, :beam] & totals[:, :beam].isfinite()
         self._records.end(self._rows, ended, parents[:, :beam], totals[:, :beam])
-        order = ending.int().argsort(dim=1, stable=True)[:, :beam]  # the best that do not end
+        ranks = torch.arange(words.shape[1], device=words.device) + words.shape[1] * ending
+        order = ranks.topk(beam, dim=1, largest=False).indices  # the best that do not end
         totals = totals.masked_fill(ending, -math.inf)
         self._totals, parents, words = (t.gather(1, order) for t in (totals, parents, words))
         self._records.step(self._rows, parents, words, self._totals)

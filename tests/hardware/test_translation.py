@@ -7,7 +7,7 @@ import torch
 
 from hardware import Device, LatencyTable, Protocol
 from hardware.backends.onnxruntime import open_session
-from hardware.export import part_bytes, to_onnx
+from hardware.export import onnx_bytes, part_bytes, to_onnx
 from hardware.measuring import prepared
 from supernet.decoding import BeamSearch
 from supernet.families.hat.outside import OutsideTranslation
@@ -70,6 +70,16 @@ def test_a_whole_inference_is_the_same_in_both_runtimes(net):
     ]
     assert tokens[0].shape == (5, 2, 3)  # steps, sentences, beam
     torch.testing.assert_close(*tokens)
+
+
+def test_a_whole_inference_unrolls_into_one_graph(net):
+    """As devices elsewhere get it."""
+    (architecture,) = net.space.sample(1, 7)
+    inference = net.inference(net.extract(architecture), architecture)
+    inputs = net.example_inputs(architecture)
+    session = open_session(onnx_bytes(inference, inputs), 1)
+    (tokens,) = session.run(None, {session.get_inputs()[0].name: inputs[0].numpy()})
+    np.testing.assert_array_equal(tokens[:-1], inference(*inputs)[:-1])  # in the last step, all end
 
 
 def test_an_inference_is_what_beam_search_does_without_early_stop(net):

@@ -174,8 +174,10 @@ class Decoder(nn.Module):
         """Logits at one more position of every hypothesis."""
         x = self.embed(tokens, torch.full_like(tokens, PAD + 1 + state.n_steps))
         first, visible = state.begun()
-        for layer, memory, past in zip(self.layers, state.memories, state.pasts, strict=True):
-            x, _, _ = layer(x, *memory, *past, visible, first)
+        for i, (layer, memory) in enumerate(zip(self.layers, state.memories, strict=True)):
+            x, keys, values = layer(x, *memory, *state.pasts[i], visible, first)
+            if is_tracing():  # a graph has not written them in place
+                state.pasts[i] = keys, values
         logits: Tensor = self.output(x)
         return logits
 
@@ -207,8 +209,7 @@ class DecodingState:
 
     def reorder(self, parents: Tensor) -> None:
         """Each hypothesis goes on from hypothesis `parents[sentence, i]` of its sentence."""
-        visible = self._visible[..., : self.n_steps * self.beam]
-        visible.copy_(visible.gather(2, parents[:, None, :, None].expand_as(visible)))
+        self._visible = self._visible.gather(2, parents[:, None, :, None].expand_as(self._visible))
 
     def keep(self, sentences: Tensor) -> None:
         """Drops all sentences but these (indices)."""
