@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 from hardware.backends import Runner, create
+from hardware.backends.base import Part
 from hardware.device import Device
 from hardware.measuring import measure_interleaved, prepared
 from hardware.provenance import provenance
@@ -20,7 +22,7 @@ from supernet.blockmap import REST, Block
 from supernet.blocks import Use
 
 _MOST_BLOCKS = 512  # that are measured in turns and kept together
-_MOST_BYTES = 4 << 30  # of their weights and inputs
+_MOST_BYTES = 4 << 30  # of their weights and inputs, on a CPU
 
 Table = TypeVar("Table", bound=LatencyTable)
 
@@ -122,10 +124,11 @@ def _growing(table: Table, net: SuperNetwork, protocol: Protocol | None, report:
         report("preparing whole sub-networks", n, len(table.probes))
         whole.append(prepared_whole(net, probe.architecture, device))
     empty = [prepared(nn.Identity(), (torch.zeros(1),), device)] if backend.pays_per_call else []
+    context = backend.prepare_context(partial(_parts, net, device.batch_size, backend.place), device)
     uses = net.inference_map.uses(missing, device.batch_size, backend.place)
-    for group in _groups(uses):
+    for group in _groups(uses, _most_bytes(backend.place)):
         report("measuring blocks", len(table.blocks), total)
-        runners = [backend.prepare_block(use.module, use.inputs, device) for _, use in group]
+        runners = [backend.prepare_block(use.module, use.inputs, device, context) for _, use in group]
         measured = measure_interleaved([*runners, *whole, *empty], protocol)
         table = extended(
             replace(table, traits=table.traits | {block.key: traits_of(use) for block, use in group}),
@@ -136,13 +139,27 @@ def _growing(table: Table, net: SuperNetwork, protocol: Protocol | None, report:
         yield table
 
 
-def _groups(uses: Iterator[tuple[Block, Use]]) -> Iterator[list[tuple[Block, Use]]]:
+def _parts(net: SuperNetwork, batch_size: int, place: str) -> list[Part]:
+    """The blocks of the largest sub-network in their order."""
+    blocks = net.inference_map.blocks
+    ids = [i for i in net.inference_map.ids([net.largest])[0].tolist() if i >= 0 and blocks[i].slot != REST]
+    wanted = [blocks[i] for i in dict.fromkeys(ids)]
+    uses = {block.key: use for block, use in net.inference_map.uses(wanted, batch_size, place)}
+    return [(uses[blocks[i].key].module, uses[blocks[i].key].inputs) for i in ids]
+
+
+def _most_bytes(place: str) -> int:
+    """Of weights and inputs of blocks that are measured in turns."""
+    return torch.cuda.mem_get_info()[0] // 4 if place == "cuda" else _MOST_BYTES
+
+
+def _groups(uses: Iterator[tuple[Block, Use]], most_bytes: int) -> Iterator[list[tuple[Block, Use]]]:
     """Blocks that fit in memory together."""
     group: list[tuple[Block, Use]] = []
     n_bytes = 0
     for block, use in uses:
         size = 4 * use.n_parameters + sum(t.numel() * t.element_size() for t in use.inputs)
-        if group and (len(group) == _MOST_BLOCKS or n_bytes + size > _MOST_BYTES):
+        if group and (len(group) == _MOST_BLOCKS or n_bytes + size > most_bytes):
             yield group
             group, n_bytes = [], 0
         group.append((block, use))

@@ -43,11 +43,14 @@ class Measurement:
     interval_ms: tuple[float, float] = _UNKNOWN
 
     @classmethod
-    def of(cls, samples_ms: Sequence[float], repeats: int, width: float) -> Measurement:
-        """Statistics of samples; stable where the interval is at most `width` of the median wide."""
+    def of(cls, samples_ms: Sequence[float], repeats: int, width: float, slowed: bool = True) -> Measurement:
+        """Statistics of samples; stable where the interval is at most `width` of the median wide.
+
+        Where disturbances do not only slow down (`slowed` is False: differences of two durations), all samples count.
+        """
         samples = np.sort(np.asarray(samples_ms, dtype=float))
         low, first, third, high = np.quantile(samples, [0.1, 0.25, 0.75, 0.9]).tolist()
-        undisturbed = samples[samples <= _SLOWED * low]
+        undisturbed = samples[samples <= _SLOWED * low] if slowed else samples
         median, interval = float(np.median(undisturbed)), _interval(undisturbed)
         stable = interval[1] - interval[0] <= width * median
         short = (_short(low), _short(first), _short(third), _short(high))
@@ -110,7 +113,12 @@ class Runner:
     Args:
         run: makes one inference; returns when the result is there, or, on an accelerator, when it is under way.
         inferences: how many inferences `run` makes, one after the other.
+
+    Attributes:
+        only_slowed: whether disturbances of the machine can only make a duration longer.
     """
+
+    only_slowed = True
 
     def __init__(self, run: Callable[[], object], inferences: int = 1) -> None:
         self.run = run
@@ -122,6 +130,28 @@ class Runner:
         for _ in range(calls):
             self.run()
         return (time.perf_counter_ns() - start) / calls / self.inferences / 1e6
+
+    def run_ms(self) -> float:
+        """About how long one run keeps the machine busy."""
+        return self.time_ms(1) * self.inferences
+
+
+class Difference(Runner):
+    """What something adds to a run: the time with it less the time without, divided by how often it is in there."""
+
+    only_slowed = False
+
+    def __init__(self, longer: Runner, shorter: Runner, inferences: int) -> None:
+        super().__init__(longer.run, inferences)
+        self._longer, self._shorter = longer, shorter
+
+    def time_ms(self, calls: int) -> float:
+        """Both are timed one after the other; at least a nanosecond."""
+        return max(self._longer.time_ms(calls) - self._shorter.time_ms(calls), 1e-6) / self.inferences
+
+    def run_ms(self) -> float:
+        """Of what is timed, not of the difference."""
+        return self._longer.run_ms() + self._shorter.run_ms()
 
 
 def measure_interleaved(
@@ -150,8 +180,7 @@ class _Sampler:
     def __init__(self, runner: Runner, protocol: Protocol) -> None:
         self._runner, self._protocol = runner, protocol
         runner.time_ms(_WARM_UP_CALLS)
-        run_ms = max(runner.time_ms(1) * runner.inferences, 1e-4)
-        self._calls = max(1, math.ceil(protocol.sample_ms / run_ms))
+        self._calls = max(1, math.ceil(protocol.sample_ms / max(runner.run_ms(), 1e-4)))
         self._samples: list[float] = []  # ms per inference
 
     def take(self) -> None:
@@ -161,7 +190,7 @@ class _Sampler:
     def result(self) -> Measurement:
         """Statistics of the samples so far."""
         repeats = self._calls * self._runner.inferences * len(self._samples)
-        return Measurement.of(self._samples, repeats, self._protocol.width)
+        return Measurement.of(self._samples, repeats, self._protocol.width, self._runner.only_slowed)
 
 
 def _interval(ordered: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[float, float]:

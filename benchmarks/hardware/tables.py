@@ -26,6 +26,8 @@ import torch
 import hardware
 import supernet
 from hardware import Device, LatencyTable, Protocol
+from hardware.backends import Backend
+from hardware.backends.cuda import CudaGraphs
 
 RESOLUTIONS = (128, 152, 176, 200, 224)
 
@@ -50,7 +52,7 @@ class Stage:
 
 FAMILIES: dict[str, dict[str, Any]] = {
     "ofa_mobilenetv3": {"resolutions": RESOLUTIONS},
-    "ofa_resnet50": {},
+    "ofa_resnet50": {"resolutions": RESOLUTIONS[::2]},
     "vit": {},
     "bert": {},
     "hat_transformer": {"space": "wmt14_en_de", "vocab_size": 32768},
@@ -85,7 +87,8 @@ def stages(options: argparse.Namespace) -> list[Stage]:
         families = TINY if options.quick else FAMILIES
         named = [family for family in families if family in options.families and family in supernet.available()]
         found += [Stage(family, device) for family in named]
-    return [stage for stage in found if not options.only or any(word in stage.name for word in options.only)]
+    chosen = [stage for stage in found if not options.only or any(word in stage.name for word in options.only)]
+    return sorted(chosen, key=lambda stage: stage.family in LARGE)
 
 
 @cache
@@ -103,8 +106,8 @@ def build(stage: Stage, folder: Path, quick: bool) -> dict[str, Any]:
     counts = {"n_probes": 24, "n_held_out": 40}
     if quick:
         counts = {"n_probes": 6, "n_held_out": 4}
-    elif stage.family in LARGE and not stage.on_gpu:
-        counts = {"n_probes": 16, "n_held_out": 16}
+    elif stage.family in LARGE:
+        counts = {"n_probes": 20, "n_held_out": 24} if stage.on_gpu else {"n_probes": 16, "n_held_out": 16}
     last = [""]
 
     def report(what: str, done: int, total: int) -> None:
@@ -125,7 +128,20 @@ def build(stage: Stage, folder: Path, quick: bool) -> dict[str, Any]:
         "range_ms": [round(value, 4) for value in table.latency([net.smallest, net.largest]).tolist()],
         "spread_ms": [round(f(p.measured_ms for p in unseen), 4) for f in (min, max)],
         "kilobytes": round(path.stat().st_size / 1024, 1),
+        **(counters(net, stage.device) if stage.on_gpu else {}),
     }
+
+
+def counters(net: supernet.SuperNetwork, device: Device) -> dict[str, Any]:
+    """Energy and peak memory of the largest sub-network, or why they are not known."""
+    model = net.inference(net.extract(net.largest), net.largest)
+    inputs = net.example_inputs(net.largest, device.batch_size)
+    found: dict[str, Any] = {"peak_memory": hardware.measure_memory(model, inputs, device)}
+    try:
+        found["energy_mj"] = round(hardware.measure_energy(model, inputs, device, seconds=0.5), 2)
+    except hardware.DeviceError as error:
+        found["energy_mj"] = str(error)
+    return found
 
 
 def run(stage: Stage, options: argparse.Namespace) -> None:
@@ -133,7 +149,7 @@ def run(stage: Stage, options: argparse.Namespace) -> None:
     try:
         say(json.dumps(build(stage, options.folder, options.quick)))
     except Exception:
-        say(f"{stage.name} failed:\n{traceback.format_exc()}")
+        say(f"{stage.name} failed:\n{traceback.format_exc(limit=-6)}")
 
 
 def start(stage: Stage, core: int, options: argparse.Namespace) -> subprocess.Popen[bytes]:
@@ -158,10 +174,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=480, help="no stage is started later than this")
     parser.add_argument("--quick", action="store_true", help="tiny networks, few repeats: a dry run")
     parser.add_argument("--alone", action="store_true", help="all stages in this process")
+    parser.add_argument("--without-context", action="store_true", help="measures short blocks on a GPU alone")
     parser.add_argument("--core", type=int, help="keep to this core")
     options = parser.parse_args()
     if options.core is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {options.core})
+    if options.without_context:
+        CudaGraphs.prepare_context = Backend.prepare_context  # type: ignore[method-assign]
     options.folder.mkdir(parents=True, exist_ok=True)
     begun, chosen = time.perf_counter(), stages(options)
     beside = [] if options.alone else [stage for stage in chosen if not stage.on_gpu]

@@ -3,7 +3,8 @@
 import copy
 import importlib.util
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
@@ -13,6 +14,18 @@ from hardware.timing import Runner
 
 if TYPE_CHECKING:
     from hardware.device import Device
+
+
+Part = tuple[nn.Module, Sequence[Tensor]]
+"""A block and its inputs."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """Blocks that run one after the other: singly, and as what was made of all of them."""
+
+    runs: Sequence[Callable[[], object]]
+    graph: Runner
 
 
 class Backend(ABC):
@@ -38,7 +51,13 @@ class Backend(ABC):
     def versions(self) -> dict[str, str]:
         """Versions of the software that decides the latency."""
 
-    def prepare_block(self, block: nn.Module, inputs: Sequence[Tensor], device: "Device") -> Runner:
+    def prepare_context(self, parts: Callable[[], Sequence[Part]], device: "Device") -> Context | None:
+        """What `prepare_block` needs of a whole sub-network's blocks; None where a block's neighbours do not matter."""
+        return None
+
+    def prepare_block(
+        self, block: nn.Module, inputs: Sequence[Tensor], device: "Device", context: Context | None = None
+    ) -> Runner:
         """As `prepare`, for a part of a network: what a runtime spends once a network should not count."""
         return self.prepare(block, inputs, device)
 

@@ -2,6 +2,7 @@
 
 import gc
 import math
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -10,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from hardware.backends.base import Backend
+from hardware.backends.base import Backend, Context, Part
 from hardware.backends.placing import placed
 from hardware.backends.torch import compiled
-from hardware.timing import Runner
+from hardware.timing import Difference, Runner
 
 if TYPE_CHECKING:
     from hardware.device import Device
 
-_WARM_UP_RUNS = 3
-_BLOCK_MS = 0.3  # a graph of copies of a block takes about this long: what a launch costs is lost in it
+_WARM_UP_RUNS = 2
+_SHORT_MS = 0.3  # so long that what is around a block makes no difference
 _MOST_COPIES = 64
 _FIRST_CAPABILITY = {"tf32": (8, 0), "bf16": (8, 0), "fp16": (5, 3)}
 
@@ -110,23 +111,42 @@ class CudaEager(Backend):
 class CudaGraphs(CudaEager):
     """Captures one inference as a CUDA graph and replays it: the GPU runs kernel after kernel without Python.
 
-    Blocks are captured many times in a row: a network pays for launching a graph once, and for every kernel in it.
+    A kernel takes longer after others than after itself, since its code and its data have left the caches. So short
+    blocks are measured inside a network: what the largest sub-network's blocks take with the block after each of them,
+    less what they take without. Long ones are repeated.
     """
 
     pays_per_call = False
 
     def prepare(self, model: nn.Module, inputs: Sequence[Tensor], device: "Device") -> Runner:
-        """All graphs share one memory pool: they never run at once, and nobody reads their results."""
-        forward, inputs = self._forward(model, inputs, device)
-        return _captured(forward, inputs, device, 1)
+        """One inference as a graph."""
+        return captured(self._run(model, inputs, device), device.precision)
 
-    def prepare_block(self, block: nn.Module, inputs: Sequence[Tensor], device: "Device") -> Runner:
-        """A graph of as many copies as take 0.3 ms together (64 at most)."""
-        forward, inputs = self._forward(block, inputs, device)
-        once = _captured(forward, inputs, device, 1)
+    def prepare_context(self, parts: Callable[[], Sequence[Part]], device: "Device") -> Context:
+        """Blocks as one graph."""
+        runs = [self._run(module, inputs, device) for module, inputs in parts()]
+        return Context(runs, captured(lambda: [run() for run in runs], device.precision))
+
+    def prepare_block(
+        self, block: nn.Module, inputs: Sequence[Tensor], device: "Device", context: Context | None = None
+    ) -> Runner:
+        """Within the context where the block takes less than 0.3 ms, else as often as take 0.3 ms together."""
+        run = self._run(block, inputs, device)
+        once = captured(run, device.precision)
         duration = min(once.time_ms(3) for _ in range(3))
-        copies = min(_MOST_COPIES, math.ceil(_BLOCK_MS / max(duration, 1e-4)))
-        return once if copies == 1 else _captured(forward, inputs, device, copies)
+        if context is not None and duration < _SHORT_MS:
+            among = captured(lambda: [(part(), run()) for part in context.runs], device.precision)
+            return Difference(among, context.graph, len(context.runs))
+        copies = min(_MOST_COPIES, max(1, math.ceil(_SHORT_MS / max(duration, 1e-4))))
+        return once if copies == 1 else captured(lambda: [run() for _ in range(copies)], device.precision, copies)
+
+    def _run(self, model: nn.Module, inputs: Sequence[Tensor], device: "Device") -> Callable[[], object]:
+        forward, placed_inputs = self._forward(model, inputs, device)
+
+        def run() -> None:  # results are dropped at once: the next kernels use their memory
+            forward(*placed_inputs)
+
+        return run
 
 
 class CudaCompile(CudaGraphs):
@@ -139,26 +159,34 @@ class CudaCompile(CudaGraphs):
         return compiled(model), inputs
 
 
-def _captured(forward: Callable[..., Any], inputs: Sequence[Tensor], device: "Device", copies: int) -> Runner:
+def captured(run: Callable[[], object], precision: str, inferences: int = 1) -> Runner:
+    """What `run` launches as a CUDA graph.
+
+    All living graphs share one memory pool: they never run at once, and nobody reads their results.
+    """
     graph, stream = torch.cuda.CUDAGraph(), _stream()
     stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream), numerics(device.precision), torch.inference_mode():
-        for _ in range(_WARM_UP_RUNS if copies == 1 else 1):  # libraries choose and load their kernels
-            forward(*inputs)
+    with torch.cuda.stream(stream), numerics(precision), torch.inference_mode():
+        for _ in range(_WARM_UP_RUNS):  # libraries choose and load their kernels
+            run()
         stream.synchronize()
-        graph.capture_begin(pool=_pool(), capture_error_mode="thread_local")
+        living = next(iter(_GRAPHS), None)
+        graph.capture_begin(pool=None if living is None else living.pool(), capture_error_mode="thread_local")
         try:
-            for _ in range(copies):
-                forward(*inputs)
+            run()
         finally:
             graph.capture_end()
+    _GRAPHS.add(graph)
     torch.cuda.current_stream().wait_stream(stream)
 
     def replay() -> object:
         graph.replay()
-        return forward, inputs  # the graph refers to their memory
+        return run  # the graph refers to the memory of its tensors
 
-    return CudaRunner(replay, device.precision, copies)
+    return CudaRunner(replay, precision, inferences)
+
+
+_GRAPHS: "weakref.WeakSet[torch.cuda.CUDAGraph]" = weakref.WeakSet()
 
 
 @contextmanager
@@ -177,8 +205,3 @@ def numerics(precision: str) -> Iterator[None]:
 @cache
 def _stream() -> torch.cuda.Stream:
     return torch.cuda.Stream()
-
-
-@cache
-def _pool() -> Any:
-    return torch.cuda.graph_pool_handle()
