@@ -11,18 +11,20 @@ from search.apps.setup import Setup
 from supernet import Architecture
 from supernet.validation import validated
 
+_DECISIVE = "supernet-search torch timm transformers tokenizers sacrebleu pymoo scikit-learn numpy"
+
 
 def package_versions() -> dict[str, str]:
     """Versions of what decides a search's results."""
-    return {name: version(name) for name in ("supernet-search", "torch", "timm", "pymoo", "scikit-learn", "numpy")}
+    return {name: version(name) for name in _DECISIVE.split()}
 
 
 def deploy_row(setup: Setup, row: "pd.Series[Any]", folder: Path) -> Path:
     """Writes the bundle of a row of `Result.frame`: predictions and validation are those of the search."""
-    validation = f"validation_{setup.config.get('metric') or setup.task.metric}"
-    metrics = {"predicted_accuracy": validation, "predicted_measured_latency": "latency_ms", "latency": "latency_ms"}
+    validation, accuracy = f"validation_{setup.metric}", setup.accuracy_among(list(row.index)) or "accuracy"
+    metrics = {f"predicted_{accuracy}": validation, "predicted_measured_latency": "latency_ms", "latency": "latency_ms"}
     predicted = {metrics[name]: float(row[name]) for name in metrics if name in row and pd.notna(row[name])}
-    measured = {validation: float(row["accuracy"])} if "accuracy" in row else {}
+    measured = {validation: float(row[accuracy])} if accuracy in row else {}
     return _deployed(setup, setup.net.space.validate(row["architecture"]), folder, predicted, measured)
 
 
@@ -37,8 +39,10 @@ def deploy_architecture(setup: Setup, architecture: Architecture, folder: Path) 
 def _deployed(
     setup: Setup, architecture: Architecture, folder: Path, predicted: dict[str, float], measured: dict[str, float]
 ) -> Path:
-    """The bundle with the metrics of the test split, which no search sees."""
-    model, tested = validated(setup.net, architecture, setup.task, split="test")
-    measured = {**measured, **{f"test_{name}": value for name, value in tested.items()}}
+    """The bundle with the metrics of the test split, which no search sees, where there is one."""
+    model = None
+    if "test" in getattr(setup.task, "splits", ("test",)):
+        model, tested = validated(setup.net, architecture, setup.task, split="test")
+        measured = {**measured, **{f"test_{name}": value for name, value in tested.items()}}
     metrics = {"predicted": predicted, "measured": measured}
     return deploy(setup.net, architecture, setup.device, folder, task=setup.task, model=model, metrics=metrics)

@@ -94,7 +94,8 @@ class Finished:
         rank = config.rank
         if rank is None:
             objectives = self.setup.config.objectives
-            rank = best_rank(front, config.where, [objectives] if isinstance(objectives, str) else list(objectives))
+            names = [objectives] if isinstance(objectives, str) else list(objectives)
+            rank = best_rank(front, config.where, names, highest=self.setup.accuracy_among(names))
         return str(rank), row_with(front, "rank", rank)
 
 

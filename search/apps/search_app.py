@@ -103,6 +103,8 @@ def chosen_ranks(choice: str | int | list[int] | None, n_front: int) -> list[int
 def report(setup: Setup, result: Result, chosen: list[list[int]]) -> None:
     """Writes tables, figure and page into the run's folder; `chosen` holds ids for each part of the setup."""
     origin: dict[str, Any] = {"run": provenance(package_versions())}
+    if setup.task.methods:
+        origin["metrics"] = dict(setup.task.methods)
     devices = {part.device.name: part for part in setup.parts}
     for name, part in devices.items():
         if "table" in vars(part):

@@ -1,7 +1,7 @@
 """From a configuration to the objects of a run: super-network, task, device, latency table, objectives."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -64,7 +64,7 @@ class Setup:
             return self.whole.net
         settings = self.config.supernet
         if "checkpoint" in settings and not OmegaConf.is_missing(settings, "checkpoint") and not settings.checkpoint:
-            settings = OmegaConf.masked_copy(settings, [key for key in settings if key != "checkpoint"])
+            settings = {key: settings[key] for key in settings if key != "checkpoint"}
         net: SuperNetwork = instantiate(settings)
         return net.eval()
 
@@ -111,7 +111,7 @@ class Setup:
         A latency table is made when first needed. Raises SearchError for an unknown name.
         """
         common: dict[str, Callable[[], Objective]] = {
-            "accuracy": self._accuracy,
+            "accuracy": lambda: self._accuracy("accuracy"),
             "macs": lambda: self._cost("macs"),
             "params": lambda: self._cost("params"),
         }
@@ -119,6 +119,8 @@ class Setup:
             "latency": Setup._latency,
             "measured_latency": Setup._measured_latency,
         }
+        if set(names) - set(common) - set(by_device):
+            common[self.metric] = lambda: self._accuracy(self.metric)
         found: list[Objective] = []
         for name in names:
             if name in common:
@@ -144,10 +146,21 @@ class Setup:
             )
         return table
 
-    def _accuracy(self) -> Objective:
+    @property
+    def metric(self) -> str:
+        """What the task calls the accuracy that is searched for."""
+        return self.config.get("metric") or self.task.metric
+
+    def accuracy_among(self, names: Sequence[str]) -> str | None:
+        """The name under which the accuracy is among these: "accuracy", or what the task calls it."""
+        if "accuracy" in names:
+            return "accuracy"
+        return self.metric if self.metric in names else None
+
+    def _accuracy(self, name: str) -> Objective:
         device = self.config.get("validate_on")
         measure = Validation(self.net, self.task, metric=self.config.get("metric"), device=device)
-        return Objective("accuracy", goal="max", measure=measure)
+        return Objective(name, goal="max", measure=measure)
 
     def _latency(self) -> Objective:
         made = "table" in vars(self)  # until then a stand-in, so that a mistake elsewhere is found before it is built

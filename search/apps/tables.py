@@ -23,8 +23,10 @@ def row_with(path: Path, column: str, value: int) -> "pd.Series[Any]":
     return row
 
 
-def best_rank(path: Path, where: str, objectives: list[str]) -> int:
+def best_rank(path: Path, where: str, objectives: list[str], highest: str | None) -> int:
     """Rank of the best value of the first objective among the rows of a front that satisfy the constraints.
+
+    Of the objective called `highest` more is better, of the others less.
 
     Raises SearchError where none does.
     """
@@ -38,7 +40,7 @@ def best_rank(path: Path, where: str, objectives: list[str]) -> int:
         spans = ", ".join(f"{name} {front[name].min():g}..{front[name].max():g}" for name in objectives)
         raise SearchError(f"no sub-network of the front satisfies {where!r}: it spans {spans}")
     first = fitting[objectives[0]]
-    best = first.argmax() if objectives[0] == "accuracy" else first.argmin()
+    best = first.argmax() if objectives[0] == highest else first.argmin()
     return int(fitting["rank"].iloc[best])
 
 

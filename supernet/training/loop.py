@@ -51,7 +51,8 @@ def train(
 
     After every epoch the state is written to `output`; a training that was killed goes on from there and ends, on a
     CPU, with the same weights as one that was not. `output` then holds `weights.safetensors` (task and recipe in its
-    header), `summary.json`, `recipe.json` and the curves in `tensorboard/`.
+    header), what of the task belongs to them (such as its tokenizer), `summary.json`, `recipe.json` and the curves in
+    `tensorboard/`.
 
     Args:
         net: any super-network whose inputs and outputs are those of the task.
@@ -192,11 +193,12 @@ class _Training:
     def _summarised(self, seconds: float, metrics: dict[str, dict[str, float]]) -> TrainingSummary:
         recipe = json.dumps(self.recipe.as_dict())
         origin = {"task": self.task.name, "task_fingerprint": self.task.fingerprint, "recipe": recipe}
-        self.folder.finish(self.net, origin)
+        self.folder.finish(self.net, origin, self.task.files)
         summary = TrainingSummary(self.folder.weights, self.recipe.epochs, seconds, metrics)
         described: dict[str, Any] = dataclasses.asdict(summary) | {"weights": summary.weights.name}
         architectures = {name: dict(a) for name, a in self.evaluated.items()}
-        self.folder.write_json("summary.json", described | {"architectures": architectures})
+        described |= {"architectures": architectures, "methods": dict(self.task.methods)}
+        self.folder.write_json("summary.json", described)
         return summary
 
     def _evaluated_architectures(self) -> dict[str, Architecture]:

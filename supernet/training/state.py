@@ -88,8 +88,10 @@ class TrainingFolder:
             part.load_state_dict(state["parts"][name])
         return epoch, float(state["seconds"])
 
-    def finish(self, net: SuperNetwork, metadata: Mapping[str, str]) -> None:
-        """Writes the final weights."""
+    def finish(self, net: SuperNetwork, metadata: Mapping[str, str], files: Mapping[str, bytes]) -> None:
+        """Writes the final weights, and files that belong to them."""
+        for name, content in files.items():
+            (self.path / name).write_bytes(content)
         self._write(self.weights, lambda path: net.save_checkpoint(path, metadata))
 
     def write_json(self, name: str, data: Mapping[str, Any]) -> None:

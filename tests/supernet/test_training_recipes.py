@@ -42,6 +42,8 @@ class SumsTask:
     """Is the sum of six numbers positive?"""
 
     name, metric, fingerprint = "sums", "loss", "sums-1"
+    files = {"read.me": b"of the sums"}
+    methods = {"loss": "in nats"}
 
     def __init__(self) -> None:
         self.values = torch.randn(64, 2, 3, generator=torch.Generator().manual_seed(0))
@@ -160,6 +162,7 @@ def test_the_average_of_the_weights(tmp_path):
     loaded.load_checkpoint(summary.weights)
     assert_close(loaded, averaged, rtol=0, atol=0)
     assert SumsTask().evaluate(loaded.extract(loaded.largest)) == summary.metrics["largest"]
+    assert (summary.weights.parent / "read.me").read_bytes() == b"of the sums"
 
 
 def test_a_training_with_average_goes_on_where_it_was(tmp_path):

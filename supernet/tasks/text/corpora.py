@@ -51,13 +51,12 @@ def translation(
     Raises FileNotFoundError for missing files, ValueError for files that do not belong together, TokenizerError.
     """
     root = Path(root)
-    fraction = validation if isinstance(validation, (int, float)) else 0.02
-    given = {"train": train, "validation": None if isinstance(validation, (int, float)) else validation, "test": test}
-    found = {split: _files(root, split, files, source, target) for split, files in given.items()}
-    if found["train"] is None:
-        raise FileNotFoundError(f"{root} holds no parallel texts: no train.{source} and train.{target} (or with .gz)")
+    found = {"train": _files(root, "train", train, source, target), "test": _files(root, "test", test, source, target)}
+    fraction = 0.02
     if isinstance(validation, (int, float)):
-        found["validation"] = None
+        fraction = validation
+    else:
+        found["validation"] = _files(root, "validation", validation, source, target)
     splits = {split: read_parallel(*files) for split, files in found.items() if files is not None}
     if "validation" not in splits:
         splits |= _set_aside(splits["train"], fraction)
@@ -143,6 +142,8 @@ def _files(root: Path, split: str, given: Files, source: str, target: str) -> tu
         if missing := [name for name, path in zip(names, paths, strict=True) if path is None]:
             if given is not None or len(missing) == 1:
                 raise FileNotFoundError(f"no file {root / missing[0]} (nor {missing[0]}.gz) for the {split} split")
+    if split == "train":
+        raise FileNotFoundError(f"{root} holds no parallel texts: no train.{source} and train.{target} (or with .gz)")
     return None
 
 

@@ -22,7 +22,7 @@ def refused(ran, *parts):
     ("argument", "parts"),
     [
         ("supernet=foo", ["unknown supernet 'foo'", "digits_mobilenetv3", "ofa_mobilenetv3"]),
-        ("task=foo", ["unknown task 'foo'", "cifar10", "digits, image_folder"]),
+        ("task=foo", ["unknown task 'foo'", "cifar10", "digits", "image_folder"]),
         ("hardware=foo", ["unknown hardware 'foo'", "onnxruntime_cpu, ", "torch_cpu, "]),
         ("tactic=foo", ["unknown tactic 'foo'", "linas, ", "random"]),
         ("predictor=foo", ["unknown predictor 'foo'", "auto"]),
