@@ -20,11 +20,12 @@ from supernet.tasks.base import Batch, Task
 from supernet.training.monitor import Monitor
 from supernet.training.optimisation import WeightAverage, learning_rate, optimiser_for
 from supernet.training.recipe import Recipe
-from supernet.training.sandwich import StepLosses, random_architectures, sandwich_gradients
+from supernet.training.recording import RecordedSandwich
+from supernet.training.sandwich import Sandwich, StepLosses, random_architectures
 from supernet.training.state import Stateful, TrainingError, TrainingFolder
 from supernet.validation import validated
 
-_ORDER, _ARCHITECTURES, _EVALUATED, _RANKED = range(4)  # independent streams of draws
+_ORDER, _ARCHITECTURES, _EVALUATED, _RANKED, _POOL = range(5)  # independent streams of draws
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ class _Training:
         self.steps_per_epoch = max(1, task.n_batches(recipe.batch_size) // recipe.accumulate)
         self.folder = TrainingFolder(output, self._identity())
         self.evaluated = self._evaluated_architectures()
+        self.pool = random_architectures(net, recipe.pool, self._generator(_POOL, 0))
+        self.sandwich: Sandwich | RecordedSandwich = Sandwich(net, task, recipe)
 
     def run(self, resume: bool) -> TrainingSummary:
         if not resume:
@@ -126,20 +129,39 @@ class _Training:
                 rate = learning_rate(self.recipe, epoch * self.steps_per_epoch + index, self.steps_per_epoch)
                 for group in optimiser.param_groups:
                     group["lr"] = rate
-                optimiser.zero_grad()
-                others = [self.net.smallest, *random_architectures(self.net, self.recipe.n_random, drawn)]
-                others = others if epoch >= self.recipe.largest_epochs else []
+                optimiser.zero_grad(set_to_none=not self.recipe.recorded)
+                others = self._others(drawn) if epoch >= self.recipe.largest_epochs else []
                 for batch in batches:
                     share = 1 / len(batches)
-                    losses.append(sandwich_gradients(self.net, self.task, self.recipe, batch, others, share))
+                    losses.append(self._gradients(batch, others, share))
                     self._check(losses[-1], epoch, index)
-                if self.recipe.gradient_clip is not None:
-                    torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.gradient_clip)
-                optimiser.step()
-                if average:
-                    average.update(self.net)
+                if self._clipped():
+                    optimiser.step()
+                    if average:
+                        average.update(self.net)
                 monitor.step()
         self._report(losses, rate, epoch + 1, monitor)
+
+    def _others(self, drawn: np.random.Generator) -> list[Architecture]:
+        """The smallest and the random sub-networks of a step."""
+        n = self.recipe.n_random
+        if not self.recipe.pool:
+            return [self.net.smallest, *random_architectures(self.net, n, drawn)]
+        chosen = drawn.choice(len(self.pool), size=min(n, len(self.pool)), replace=False)
+        return [self.net.smallest, *(self.pool[i] for i in chosen)]
+
+    def _gradients(self, batch: Batch, others: list[Architecture], share: float) -> StepLosses:
+        recordable = self.recipe.recorded and self.device.type == "cuda"
+        if recordable and isinstance(self.sandwich, Sandwich):
+            self.sandwich = RecordedSandwich(self.sandwich, [self.net.smallest, *self.pool], batch, share)
+        return self.sandwich(batch, others, share)
+
+    def _clipped(self) -> bool:
+        """Shortens the gradients; False where they are not finite, so that there is nothing to learn from them."""
+        if self.recipe.gradient_clip is None:
+            return True
+        norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.gradient_clip)
+        return bool(norm.isfinite())
 
     def _reorder(self, optimiser: torch.optim.Optimizer, average: WeightAverage | None) -> None:
         """Puts first what matters; what the optimiser and the average know of the weights does not fit them then."""

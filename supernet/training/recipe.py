@@ -25,6 +25,7 @@ _AT_LEAST = {
     "largest_epochs": 0,
     "rank_batches": 0,
     "n_random": 0,
+    "pool": 0,
     "distillation": 0,
     "evaluate_every": 0,
     "n_evaluated": 0,
@@ -57,8 +58,11 @@ class Recipe:
         rank_batches: batches on which, after these epochs, the importance of heads and neurons is found, to put what
             matters first (for families that have `reorder`, such as bert); 0: they stay as they are.
         n_random: random sub-networks per step.
+        pool: they are drawn from so many, themselves drawn at the start, and need not be built anew; 0: from all.
+        recorded: whether the work of a step on the GPU is recorded for each sub-network of the pool, and replayed (CUDA
+            graphs): many small kernels then take a fraction of the time. For inputs of one tensor of one shape.
         distillation: share of the largest sub-network's soft labels in the loss of the others; the rest are labels.
-        gradient_clip: largest norm of the gradients, or None.
+        gradient_clip: largest norm of the gradients (a step in which it is infinite is left out), or None.
         augmentation: changes of training images.
         precision: "fp32", "bf16" (mixed), or "auto": mixed on GPUs that have bfloat16.
         device: "cpu", "cuda", ..., or "auto": a GPU where there is one.
@@ -84,6 +88,8 @@ class Recipe:
     largest_epochs: int = 0
     rank_batches: int = 0
     n_random: int = 2
+    pool: int = 0
+    recorded: bool = False
     distillation: float = 1.0
     gradient_clip: float | None = None
     augmentation: Augmentation = Augmentation()
@@ -112,6 +118,8 @@ class Recipe:
                 raise ValueError(f"recipe: {name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"recipe: betas must be two numbers from 0 to below 1, got {self.betas!r}")
+        if self.recorded and not self.pool:
+            raise ValueError("recipe: recorded steps need a pool of sub-networks, got pool=0")
         if self.warmup_steps is not None and self.warmup_steps < 0:
             raise ValueError(f"recipe: warmup_steps must be at least 0, got {self.warmup_steps!r}")
 

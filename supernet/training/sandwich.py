@@ -34,47 +34,56 @@ def random_architectures(net: SuperNetwork, n: int, rng: np.random.Generator) ->
     return [a for a in dict.fromkeys(drawn) if a not in (net.largest, net.smallest)][:n]
 
 
-def sandwich_gradients(
-    net: SuperNetwork, task: Task, recipe: Recipe, batch: Batch, others: Sequence[Architecture], share: float = 1.0
-) -> StepLosses:
-    """Adds the gradients of all sub-networks of one step to the shared weights.
+@dataclass(frozen=True)
+class Sandwich:
+    """Gradients of all sub-networks of one step.
 
     The largest learns the targets, and the others what the largest says (no gradient flows through that).
 
     Args:
-        net: in training mode; batch-norm statistics of the shared weights change as a side effect.
+        net: batch-norm statistics of the shared weights change as a side effect.
         task: knows the losses, and adapts inputs to each sub-network.
         recipe: the settings.
-        batch: inputs as the largest takes them, and targets.
-        others: the smallest and the random sub-networks of this step; or none.
-        share: of this batch in the step's gradients.
-
-    Raises ValueError where the outputs do not fit the task.
     """
-    inputs, targets = batch
-    device = targets.device
-    mixed = recipe.mixed(device)
 
-    def outputs_of(architecture: Architecture) -> Any:
-        own_inputs = task.adapt(net.skeleton(architecture), inputs)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed):
-            return call(net, own_inputs, architecture=architecture)
+    net: SuperNetwork
+    task: Task
+    recipe: Recipe
 
-    def loss_of(outputs: Any, teacher: Any) -> Tensor:
-        hard = 1.0 if teacher is None else 1.0 - recipe.distillation
-        parts = [hard * task.loss(outputs, targets, recipe.label_smoothing)] if hard > 0 else []
+    def __call__(self, batch: Batch, others: Sequence[Architecture], share: float = 1.0) -> StepLosses:
+        """Adds the gradients to those of the shared weights.
+
+        Args:
+            batch: inputs as the largest takes them, and targets.
+            others: the smallest and the random sub-networks of this step; or none.
+            share: of this batch in the step's gradients.
+
+        Raises ValueError where the outputs do not fit the task.
+        """
+        teacher, loss = self.learned(self.net.largest, batch, None, share)
+        losses = [loss, *(self.learned(a, batch, teacher, share)[1] for a in others)]
+        return step_losses(torch.stack(losses).tolist())  # one wait for the device
+
+    def learned(self, architecture: Architecture, batch: Batch, teacher: Any, share: float) -> tuple[Any, Tensor]:
+        """Adds the gradients of one sub-network; returns its outputs and loss. `teacher`: outputs of the largest."""
+        inputs, targets = batch
+        device = targets.device
+        own_inputs = self.task.adapt(self.net.skeleton(architecture), inputs)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.recipe.mixed(device), cache_enabled=False):
+            outputs = call(self.net, own_inputs, architecture=architecture)
+        loss = self._loss(outputs, targets, teacher)
+        (share * loss).backward()
+        return outputs, loss.detach()
+
+    def _loss(self, outputs: Any, targets: Tensor, teacher: Any) -> Tensor:
+        hard = 1.0 if teacher is None else 1.0 - self.recipe.distillation
+        parts = [hard * self.task.loss(outputs, targets, self.recipe.label_smoothing)] if hard > 0 else []
         if hard < 1:
-            parts.append((1.0 - hard) * task.distillation_loss(outputs, teacher, targets))
+            parts.append((1.0 - hard) * self.task.distillation_loss(outputs, teacher, targets))
         return sum(parts[1:], parts[0])
 
-    def learned(outputs: Any, teacher: Any = None) -> Tensor:
-        loss = loss_of(outputs, teacher)
-        (share * loss).backward()
-        return loss.detach()
 
-    teacher = outputs_of(net.largest)
-    losses = [learned(teacher)]
-    losses += [learned(outputs_of(a), teacher) for a in others]
-    values = torch.stack(losses).tolist()  # one wait for the device
+def step_losses(values: list[float]) -> StepLosses:
+    """From the losses of the largest, the smallest and the random sub-networks, as far as there are any."""
     means = [float(np.mean(part)) if part else math.nan for part in (values[:1], values[1:2], values[2:])]
     return StepLosses(*means)
