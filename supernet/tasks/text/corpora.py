@@ -51,15 +51,12 @@ def translation(
     Raises FileNotFoundError for missing files, ValueError for files that do not belong together, TokenizerError.
     """
     root = Path(root)
-    found = {"train": _files(root, "train", train, source, target), "test": _files(root, "test", test, source, target)}
-    fraction = 0.02
-    if isinstance(validation, (int, float)):
-        fraction = validation
-    else:
-        found["validation"] = _files(root, "validation", validation, source, target)
+    fraction = validation if isinstance(validation, (int, float)) else 0.02
+    given = {"train": train, "validation": validation, "test": test}
+    found = {split: _files(root, split, files, source, target) for split, files in given.items()}
     splits = {split: read_parallel(*files) for split, files in found.items() if files is not None}
     if "validation" not in splits:
-        splits |= _set_aside(splits["train"], fraction)
+        splits = splits | _set_aside(splits["train"], fraction)
     pairs = splits["train"]
     return Translation(
         name=name or root.name,
@@ -129,8 +126,10 @@ def fairseq_translation(
     )
 
 
-def _files(root: Path, split: str, given: Files, source: str, target: str) -> tuple[Path, Path] | None:
-    """The two files of a split; None where none was named and the usual ones are not there."""
+def _files(root: Path, split: str, given: Files | float, source: str, target: str) -> tuple[Path, Path] | None:
+    """The two files of a split; None for a fraction, or where none was named and the usual ones are not there."""
+    if isinstance(given, (int, float)):
+        return None
     if given is None:
         pairs = [(f"{stem}.{source}", f"{stem}.{target}") for stem in _NAMES[split]]
     else:
