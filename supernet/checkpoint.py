@@ -67,6 +67,7 @@ def load(net: "SuperNetwork", path: Path) -> None:
         for key, tensor in found.tensors.items():
             name = known.get(key, key)
             spelt[key if name in spelt else name] = tensor  # what names a tensor a second time is unexpected
+        spelt = layout.fitted(spelt)
         wanted = layout.published(expected)
         problems = _differences(wanted, spelt, [*wanted, *layout.copies, *layout.constants])
         problems += [] if problems else _torn(spelt, layout.copies)

@@ -32,6 +32,7 @@ class Layout:
         copies: second names under which the authors keep a tensor -> the first.
         constants: tensors that hold no weights, by the authors' name: written, and ignored when they are read.
         file: what a file holds, given the tensors by the authors' names.
+        fitted: the tensors of a file by the authors' names, changed to fit this super-network (resampled, for example).
         objections: why a file does not fit although its tensors do, given the training arguments that it holds.
     """
 
@@ -41,6 +42,7 @@ class Layout:
     copies: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, Tensor] = field(default_factory=dict)
     file: Callable[[Mapping[str, Tensor]], dict[str, Any]] = _state_dict
+    fitted: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict
     objections: Callable[[Mapping[str, Any]], Sequence[str]] = _no_objections
 
     def known(self, keys: Iterable[str]) -> dict[str, str]:

@@ -222,6 +222,26 @@ def test_another_model_does_not_fit(tmp_path):
         supernet.create("vit", model="test_vit4", checkpoint=tmp_path / "stock.safetensors")
 
 
+def test_a_stock_checkpoint_for_another_size_of_image_and_other_classes(tmp_path):
+    stock = randomised(timm.create_model("test_vit", num_classes=7))
+    path = tmp_path / "stock.safetensors"
+    save_file(stock.state_dict(), path)
+    settings = {"model": "test_vit", "resolutions": (64, 96)}
+    net = supernet.create("vit", **settings, num_classes=7, checkpoint=path)
+    stock.set_input_size(96)
+    (images,) = net.example_inputs(net.largest)
+    with torch.no_grad():
+        assert_close(net.extract(net.largest)(images), stock(images), rtol=0, atol=1e-5)
+    with pytest.raises(CheckpointError, match=r"2 of another shape: head.weight \(7, 64\) instead of \(3, 64\)"):
+        supernet.create("vit", **settings, num_classes=3, checkpoint=path)
+    fresh = supernet.create("vit", **settings, num_classes=3, new_head=True, checkpoint=path)
+    assert_close(fresh.shared.blocks.state_dict(), stock.blocks.state_dict(), rtol=0, atol=0)
+    assert fresh.shared.head.weight.shape == (3, 64)
+    fresh.save_checkpoint(tmp_path / "own.safetensors")
+    again = supernet.create("vit", **settings, num_classes=3, new_head=True, checkpoint=tmp_path / "own.safetensors")
+    assert_close(again.shared.state_dict(), fresh.shared.state_dict(), rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("name", ["bare", "stock", "attention pool", "norms inside", "no biases"])
 def test_library_code_rebuilds_the_model(name, tmp_path, monkeypatch):
     net = randomised(small(name))

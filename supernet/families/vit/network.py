@@ -43,6 +43,7 @@ class ElasticViT(SuperNetwork):
         head_dim: channels of one head; by default the model's.
         mean, std: of the input channels, as the network's transforms normalise them; by default the model's.
         pretrained: start from the weights that timm publishes for the model (downloads them).
+        new_head: leave the classifier of a timm checkpoint out where it is for another number of classes.
         family: name in checkpoints and reports.
         settings: further arguments of timm: `num_classes`, `in_chans`, `patch_size`, `class_token`, `global_pool`,
             `qk_norm`, `init_values`, ...
@@ -64,10 +65,11 @@ class ElasticViT(SuperNetwork):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         pretrained: bool = False,
+        new_head: bool = False,
         family: str = "vit",
         **settings: Any,
     ) -> None:
-        self.family = family
+        self.family, self.new_head = family, new_head
         self.stock = stock = Stock(model, settings, {} if model else _bare(depths, hidden_sizes, head_dim))
         full = stock.template
         self.head_dim = head_dim or (stock.head_dim if model else _HEAD_DIM)
@@ -164,8 +166,8 @@ class ElasticViT(SuperNetwork):
         return reorder(self.shared, *self.stock.units(self.shared), batches, loss)
 
     def published_layout(self) -> Layout:
-        """timm's: the state dict of the largest sub-network."""
-        return Layout("timm", {f"shared.{name}": name for name in self.shared.state_dict()})
+        """timm's: the state dict of the largest sub-network, for any size of image."""
+        return Layout("timm", {f"shared.{name}": name for name in self.shared.state_dict()}, fitted=self._fitted)
 
     def library_code(self, architecture: Architecture) -> str:
         """Python that builds the sub-network with timm alone and loads `model.safetensors`, for deployment bundles."""
@@ -197,9 +199,22 @@ class ElasticViT(SuperNetwork):
         """Position embeddings [1, tokens, width] for another square grid."""
         full = self.stock.template
         prefix = 0 if full.no_embed_class else full.num_prefix_tokens
-        old, new = (math.isqrt(n - prefix) for n in (positions.shape[1], n_tokens))
+        old, new = (math.isqrt(max(0, n - prefix)) for n in (positions.shape[1], n_tokens))
+        if old == new or old**2 + prefix != positions.shape[1]:
+            return positions
         found: Tensor = resample_abs_pos_embed(positions, [new, new], [old, old], num_prefix_tokens=prefix)
         return found
+
+    def _fitted(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
+        """A timm state dict with position embeddings for our images and, where we want a new one, our classifier."""
+        own = self._tensors
+        fitted = dict(found)
+        if "pos_embed" in found and "pos_embed" in own and found["pos_embed"].ndim == 3:
+            fitted["pos_embed"] = self._resampled(found["pos_embed"], own["pos_embed"].shape[1])
+        for name in ("head.weight", "head.bias"):
+            if self.new_head and name in own and (name not in found or found[name].shape != own[name].shape):
+                fitted[name] = own[name].detach()
+        return fitted
 
     def _default_hidden_sizes(self, full: VisionTransformer) -> Sequence[int]:
         return space.default_hidden_sizes(full.embed_dim) if full.attn_pool is None else (full.embed_dim,)
