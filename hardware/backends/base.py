@@ -35,12 +35,14 @@ class Backend(ABC):
         precisions: those that the runtime offers on some machine; the first is the usual one.
         packages: import names of what must be installed, and the distribution to install where it is missing.
         bundle_format: what deployment bundles for this runtime hold, one of `hardware.bundle.formats()`.
+        lowers_models: whether the runtime takes models in full precision and computes in the device's by itself.
         pays_per_call: whether a call costs something beside what the model does: a table subtracts that from blocks.
     """
 
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
     packages: ClassVar[dict[str, str]] = {}
     bundle_format: ClassVar[str] = "onnx"
+    lowers_models: ClassVar[bool] = False
     pays_per_call: ClassVar[bool] = True
 
     @abstractmethod

@@ -72,7 +72,8 @@ class OnnxRuntimeCuda(OnnxRuntime):
         """Bound to tensors on the GPU; a run waits for its result."""
         if isinstance(model, PartedInference):
             raise device.error(f"backend {device.backend!r} does not run inferences of several parts")
-        model, inputs = placed(model, inputs, "cpu", device.precision)
+        precision = "fp32" if self.lowers_models else device.precision
+        model, inputs = placed(model, inputs, "cpu", precision)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         providers = [(self.provider, self._options(device)), "CUDAExecutionProvider"][: 1 + self._falls_back]
@@ -103,6 +104,7 @@ class OnnxRuntimeTensorRT(OnnxRuntimeCuda):
 
     provider = "TensorrtExecutionProvider"
     precisions = ("fp32", "fp16", "bf16")
+    lowers_models = True
     _falls_back = True
 
     def _options(self, device: "Device") -> dict[str, Any]:

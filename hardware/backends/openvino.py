@@ -28,6 +28,7 @@ class OpenVino(Backend):
     precisions = ("fp32", "bf16", "fp16")
     packages = {"openvino": "'supernet-search[openvino]'"}
     bundle_format = "openvino"
+    lowers_models = True
 
     def prepare(self, model: nn.Module, inputs: Sequence[Tensor], device: "Device") -> Runner:
         """Computes with the device's precision throughout; inputs stay fp32."""

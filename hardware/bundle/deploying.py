@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,12 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from hardware import backends
-from hardware.bundle.formats import ONNX
+from hardware.bundle.formats import Format, chosen_format
 from hardware.bundle.kinds import Kind, Making, kind_of
 from hardware.bundle.readme import readme
 from hardware.bundle.sample import Sample
 from hardware.bundle.writing import MANIFEST, replacing, write_json
-from hardware.device import Device
+from hardware.device import Device, DeviceError
 from hardware.provenance import provenance
 from supernet import Architecture, SuperNetwork, recalibrate
 from supernet.tasks import Task
@@ -34,36 +34,42 @@ def deploy(
     task: Task | None = None,
     metrics: Mapping[str, Mapping[str, Any]] | None = None,
     model: nn.Module | None = None,
+    format: str | None = None,
 ) -> Path:
     """Writes the bundle of one sub-network and returns its folder; an older bundle there is replaced once it is whole.
 
-    The model is extracted from `net` and, where there is a task, recalibrated. Its ONNX form must agree with PyTorch on
-    a stored sample: max|output - expected| / max|expected| <= 1e-4, as a batch and for a single input.
+    The model is extracted from `net` and, where there is a task, recalibrated. What is written must agree with PyTorch
+    on a stored sample: max|output - expected| / max|expected| <= 1e-4 (`hardware.bundle.sample.TOLERANCES` in less than
+    full precision), as a batch and for a single input.
 
     Args:
         net: the super-network.
         architecture: which of its sub-networks.
-        device: latency is measured on it; its threads and batch size are the defaults of the bundle's `run.py`.
+        device: latency is measured on it where it is this machine, else by the bundle's `run.py`, whose defaults are
+            its threads and batch size.
         directory: the bundle's folder; parents are made.
         task: gives calibration data, the sample's images, preprocessing and class names.
         metrics: what is known of the sub-network, as `{"predicted": {name: value}, "measured": {name: value}}`.
         model: deployed as it is instead (a fine-tuned sub-network of this architecture, for example).
+        format: one of `hardware.bundle.formats()`; by default what the device's backend runs.
 
-    Raises ArchitectureError, ParityError, FileExistsError (the folder holds something else) and other OSErrors.
+    Raises ArchitectureError, ParityError, DeviceError (what writes the format is missing), FileExistsError (the folder
+    holds something else) and other OSErrors.
     """
     chosen = net.space.validate(architecture)
     given = _checked(metrics or {})
-    folder, form = Path(directory), ONNX
+    folder, form = Path(directory), chosen_format(device, format)
     making = Making(net, chosen, _plain_model(net, chosen, task, model), task, device)
     kind = kind_of(making)
     with replacing(folder) as partial:
-        files = form.write_model(making.parts, partial)
+        files = form.write_model(making.parts, partial, device)
         sample = kind.sample()
         found = {
             **given,
             **{name: int(values[0]) for name, values in net.costs([chosen]).items()},
-            "parity": sample.check(kind.compute(form, partial), " and ".join(files)),
-            "latency": kind.latency(form, partial).describe(),
+            **_checked_and_measured(kind, form, partial, sample, files),
+            "format": form.name,
+            "bytes": _size(partial, making),
             "device": device.describe(),
             "provenance": provenance(_versions(device)),
         }
@@ -83,6 +89,27 @@ def _checked(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, An
     if unknown := [name for name in metrics if name not in kinds]:
         raise ValueError(f"metrics: {unknown[0]!r} is not one of {kinds}: put values under one of them")
     return {kind: dict(metrics.get(kind, {})) for kind in kinds}
+
+
+def _checked_and_measured(
+    kind: Kind, form: Format, partial: Path, sample: Sample, files: Sequence[str]
+) -> dict[str, Any]:
+    """`parity`, and `latency` where this machine is the device."""
+    device, threads_before = kind.making.device, torch.get_num_threads()
+    try:
+        found = {"parity": sample.check(kind.compute(form, partial), " and ".join(files), device.precision)}
+    finally:
+        torch.set_num_threads(threads_before)
+    try:
+        device.require_here()
+    except DeviceError:
+        return found
+    return found | {"latency": kind.latency(form, partial).describe()}
+
+
+def _size(partial: Path, making: Making) -> int:
+    """Of the model's files, in bytes (a format may have several for a part)."""
+    return sum(path.stat().st_size for name in making.parts for path in partial.glob(f"{name}.*"))
 
 
 def _plain_model(net: SuperNetwork, chosen: Architecture, task: Task | None, model: nn.Module | None) -> nn.Module:

@@ -1,13 +1,18 @@
 """What a bundle's model is written as, and the runtime that runs it on the device."""
 
+import importlib
+import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 
-from hardware.bundle.templates import runtime_onnxruntime
-from hardware.export import to_onnx
+from hardware import backends
+from hardware.bundle import writers
+from hardware.bundle.served import served
+from hardware.bundle.writing import write_json
+from hardware.device import Device, DeviceError
 from supernet.parts import Part
 
 
@@ -16,21 +21,43 @@ class Format:
     """A model format with its runtime.
 
     Args:
-        runtime: the module that goes into the bundle as `runtime.py`: `ENDING` (of the model's files), `load(folder,
-            threads, part)` and `versions()`. Making the bundle checks the model through the same module.
+        name: as in `deploy(format=...)`.
+        template: the module of `hardware.bundle.templates` that goes into the bundle as `runtime.py`: `ENDING` (of the
+            model's files), `load(folder, threads, part)` and `versions()`. Making the bundle checks the model through
+            the same module.
         write: writes a part of a model to a file.
-        packages: distributions that the bundle needs.
+        packages: distributions that the bundle needs; the names to import are the same.
     """
 
-    runtime: ModuleType
+    name: str
+    template: str
     write: Callable[[Part, Path], object]
     packages: tuple[str, ...]
 
-    def write_model(self, parts: Mapping[str, Part], folder: Path) -> list[str]:
-        """Writes all parts of a model; returns the names of their files."""
+    @property
+    def runtime(self) -> ModuleType:
+        """The template as a module."""
+        return importlib.import_module(f"hardware.bundle.templates.{self.template}")
+
+    def require(self) -> None:
+        """Raises DeviceError where a package is missing that writes or checks the format."""
+        for package in self.packages:
+            if importlib.util.find_spec(package) is None:
+                raise DeviceError(
+                    f"bundles of format {self.name!r} need {package}: pip install 'supernet-search[{package}]', "
+                    f"or choose another one of {', '.join(formats())} with format=..."
+                )
+
+    def write_model(self, parts: Mapping[str, Part], folder: Path, device: Device) -> list[str]:
+        """Writes all parts of a model, and `runtime.json`: what the runtime is to know; returns the files' names."""
+        backend = backends.create(device.backend)
+        itself = backend.lowers_models and backend.bundle_format == self.name
         files = {f"{name}{self.runtime.ENDING}": part for name, part in parts.items()}
         for file, part in files.items():
-            self.write(part, folder / file)
+            self.write(part if itself else served(part, device.precision), folder / file)
+        inputs = {name: list(part.inputs) for name, part in parts.items()}
+        told = {"format": self.name, "backend": device.backend, "precision": device.precision, "inputs": inputs}
+        write_json(folder / "runtime.json", told)
         return list(files)
 
     def write_runtime(self, folder: Path, packages: tuple[str, ...] = ()) -> None:
@@ -38,9 +65,36 @@ class Format:
         (folder / "runtime.py").write_bytes(Path(str(self.runtime.__file__)).read_bytes())
         recent = 'python_version >= "3.11"'  # older ones may not have the versions that are installed here
         needed = (*self.packages, *packages)
-        lines = [f"{package}>={version(package)}; {recent}" for package in needed]
+        lines = [f"{package}>={version(package).partition('+')[0]}; {recent}" for package in needed]
         lines += [f"{package}; {recent.replace('>=', '<')}" for package in needed]
         (folder / "requirements.txt").write_text("".join(f"{line}\n" for line in lines))
 
 
-ONNX = Format(runtime_onnxruntime, to_onnx, ("numpy", "onnxruntime"))
+ONNX = Format("onnx", "runtime_onnxruntime", writers.onnx, ("numpy", "onnxruntime"))
+
+_FORMATS = {
+    form.name: form
+    for form in (
+        ONNX,
+        Format("openvino", "runtime_openvino", writers.openvino, ("numpy", "openvino")),
+        Format("torch_export", "runtime_torch_export", writers.torch_export, ("numpy", "torch")),
+        Format("executorch", "runtime_executorch", writers.executorch, ("numpy", "torch", "executorch")),
+    )
+}
+
+
+def formats() -> list[str]:
+    """Names of formats, sorted."""
+    return sorted(_FORMATS)
+
+
+def chosen_format(device: Device, name: str | None) -> Format:
+    """The format of this name, by default that of the device's backend.
+
+    Raises ValueError for an unknown name, DeviceError where a package is missing.
+    """
+    name = name or backends.create(device.backend).bundle_format
+    if name not in _FORMATS:
+        raise ValueError(f"unknown bundle format {name!r}; have {', '.join(formats())}")
+    _FORMATS[name].require()
+    return _FORMATS[name]

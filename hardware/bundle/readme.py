@@ -63,10 +63,13 @@ def _facts(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
         for kind in ("measured", "predicted")
         for name, value in metrics[kind].items()
     ]
-    latency, parity = metrics["latency"], metrics["parity"]
+    parity, latency = metrics["parity"], "not measured yet: `run.py` does"
+    if measured := metrics.get("latency"):
+        latency = f"{measured['median_ms']:.3f} ms a batch (median of {measured['repeats']})"
     return [
         *given,
-        ("latency on the device", f"{latency['median_ms']:.3f} ms a batch (median of {latency['repeats']})"),
+        ("latency on the device", latency),
+        ("size of the model", f"{metrics['bytes'] / 1e6:.2f} MB"),
         ("MACs", f"{metrics['macs']:,} a sample"),
         ("parameters", f"{metrics['params']:,}"),
         ("relative difference to PyTorch", f"{parity['relative_difference']:.1e}"),

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from hardware.bundle.templates import parity
 
-TOLERANCE = 1e-4
-"""Largest relative difference, max|output - expected| / max|expected|."""
+TOLERANCES = {"fp32": 1e-4, "tf32": 1e-2, "fp16": 1e-2, "bf16": 5e-2}
+"""Largest relative difference, max|output - expected| / max|expected|, by the precision that a device computes in."""
 
 
 class ParityError(RuntimeError):
@@ -36,22 +36,24 @@ class Sample:
         arrays: dict[str, Any] = {**self.inputs, "output": self.output}
         np.savez_compressed(path, **arrays)
 
-    def check(self, compute: Callable[[dict[str, Any]], Any], files: str) -> dict[str, Any]:
+    def check(self, compute: Callable[[dict[str, Any]], Any], files: str, precision: str) -> dict[str, Any]:
         """Parity of what the bundle computes, as a batch and alone.
 
         Args:
             compute: inputs by name -> the output, through the bundle's runtime.
             files: the model's, for the message.
+            precision: of the device.
 
-        Raises ParityError above `TOLERANCE`.
+        Raises ParityError above the precision's tolerance.
         """
-        found = parity.compare(compute, {**self.inputs, "output": self.output}, TOLERANCE)
+        tolerance = TOLERANCES[precision]
+        found = parity.compare(compute, {**self.inputs, "output": self.output}, tolerance)
         if not found["ok"]:
             difference = found["relative_difference"]
             raise ParityError(
                 f"{files} differs from the PyTorch model by "
                 f"{'a value that is not finite' if difference is None else f'{difference:.3g}'} (relative; at most "
-                f"{TOLERANCE:g} is allowed): no bundle was written"
+                f"{tolerance:g} is allowed): no bundle was written"
             )
         return found
 

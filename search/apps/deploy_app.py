@@ -135,5 +135,6 @@ def say(bundle: Path) -> None:
     """Prints where a bundle is, and how good its sub-network is."""
     metrics = json.loads((bundle / "metrics.json").read_text(encoding="utf-8"))
     facts = [f"{name} {value:.4g}" for name, value in metrics["measured"].items()]
-    facts.append(f"latency {metrics['latency']['median_ms']:.3g} ms")
+    if "latency" in metrics:
+        facts.append(f"latency {metrics['latency']['median_ms']:.3g} ms")
     Console().print(f"{bundle}\n  {', '.join(facts)}", soft_wrap=True, highlight=False)

@@ -96,7 +96,7 @@ class Kind:
         return lambda inputs: model(inputs)[0]
 
     def latency(self, form: Format, folder: Path) -> Measurement:
-        """Latency of one inference of a batch on the device."""
+        """Latency of one inference of a batch on the device. Raises DeviceError where this machine is another one."""
         making = self.making
         inputs = making.net.example_inputs(making.architecture, making.device.batch_size)
         return measure(making.net.inference(making.model, making.architecture), inputs, making.device)

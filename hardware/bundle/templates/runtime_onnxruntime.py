@@ -1,8 +1,9 @@
-"""The bundle's runtime: ONNX Runtime on the CPU. Bundles for other runtimes have another `runtime.py`."""
+"""The bundle's runtime: ONNX Runtime. Bundles for other runtimes have another `runtime.py`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,40 @@ Model = Callable[[dict[str, Any]], list[Any]]
 
 
 def load(folder: Path, threads: int, part: str = "model") -> Model:
-    """A part of the bundle's model (most have one, `model`), ready to run with this number of threads."""
-    session = open_session(str(Path(folder) / f"{part}{ENDING}"), threads)
+    """A part of the bundle's model (most have one, `model`), ready to run with this number of threads.
+
+    It runs on the GPU where the bundle was made for one and ONNX Runtime has a provider for it, else on the CPU.
+    """
+    session = open_session(str(Path(folder) / f"{part}{ENDING}"), threads, providers(Path(folder)))
     names = {node.name for node in session.get_inputs()}
     return lambda inputs: session.run(None, {name: array for name, array in inputs.items() if name in names})
 
 
-def open_session(model: bytes | str, threads: int) -> onnxruntime.InferenceSession:
-    """A CPU session of an ONNX model (its bytes, or a path); its threads rest between calls."""
+def providers(folder: Path) -> list[Any]:
+    """Those of the bundle's backend that are installed, with their settings; the CPU last."""
+    path = folder / "runtime.json"
+    told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    backend, precision = str(told.get("backend")), told.get("precision")
+    wanted: dict[str, dict[str, Any]] = {}
+    if backend == "onnxruntime_tensorrt":
+        half = {"trt_fp16_enable": precision == "fp16", "trt_bf16_enable": precision == "bf16"}
+        wanted["TensorrtExecutionProvider"] = half
+    if backend.startswith("onnxruntime_"):
+        wanted["CUDAExecutionProvider"] = {"use_tf32": int(precision == "tf32")}
+    installed = onnxruntime.get_available_providers()
+    return [(name, wanted[name]) for name in wanted if name in installed] + ["CPUExecutionProvider"]
+
+
+def open_session(
+    model: bytes | str, threads: int, providers: Sequence[Any] = ("CPUExecutionProvider",)
+) -> onnxruntime.InferenceSession:
+    """A session of an ONNX model (its bytes, or a path), by default on the CPU; its threads rest between calls."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(model, options, providers=list(providers))
 
 
 def versions() -> dict[str, str]:
