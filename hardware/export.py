@@ -5,6 +5,7 @@ import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +54,7 @@ def _exported(
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter's notice that it is not the default one; tracing notices
         torch.onnx.export(
-            model.eval(),
+            _Alone(model).eval(),
             tuple(inputs),
             buffer,  # type: ignore[arg-type] # any binary file serves
             input_names=list(names),
@@ -63,3 +64,14 @@ def _exported(
             dynamo=False,
         )
     return buffer.getvalue()
+
+
+class _Alone(nn.Module):
+    """A module that takes its inputs and nothing else: the exporter would trace default arguments as tensors."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *inputs: Tensor) -> Any:
+        return self.model(*inputs)
