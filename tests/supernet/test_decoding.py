@@ -1,5 +1,6 @@
 """Beam search: equal to a plain search without caches, whatever the batch; its limits; wrong input."""
 
+import copy
 import math
 
 import numpy as np
@@ -133,6 +134,21 @@ def test_a_beam_that_is_wider_than_the_vocabulary():
         assert 0 < len(hypotheses) <= 12
         assert len({hypothesis.tokens for hypothesis in hypotheses}) == len(hypotheses)
         assert all(math.isfinite(hypothesis.score) for hypothesis in hypotheses)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_the_same_on_a_gpu(model, precision):
+    source = sources(96, 11)
+    expected = beam_search(model, source, beam=4, max_length=39)
+    there = copy.deepcopy(model).to("cuda", precision)
+    found = beam_search(there, source.cuda(), beam=4, max_length=39)
+    assert [len(hypotheses) for hypotheses in found] == [len(hypotheses) for hypotheses in expected]
+    if precision == torch.float32:
+        for ours, theirs in zip(found, expected, strict=True):
+            assert_same(ours, [(h.tokens, h.score, h.positional_scores) for h in theirs])
+    with pytest.raises(ValueError, match=r"src_tokens\[0, 0\] is 30"):
+        beam_search(there, torch.tensor([[30, 2]], device="cuda"))
 
 
 @pytest.mark.parametrize(
