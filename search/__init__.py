@@ -9,6 +9,7 @@ from search.objective import Constraint, Objective
 from search.pareto import hypervolume, non_dominated
 from search.problem import Problem
 from search.result import Result
+from search.sources import Source
 from search.store import Measurement, Store, Study, Trial
 from search.tactics import Proposal, Tactic
 
@@ -28,6 +29,7 @@ __all__ = [
     "RayEngine",
     "Result",
     "SearchError",
+    "Source",
     "Store",
     "StoreError",
     "Study",

@@ -11,9 +11,11 @@ from search.engines import Engine, LocalEngine
 from search.errors import SearchError
 from search.history import History
 from search.objective import Objective
+from search.prior import priors_of
 from search.problem import Problem
 from search.progress import show
 from search.result import Result
+from search.sources import begin, described_sources, read
 from search.store import Store
 from search.tactics import Tactic, create, default_batch_size, settings_of
 from supernet.space import SearchSpace
@@ -28,6 +30,7 @@ def run(
     seed: int = 0,
     store: str | os.PathLike[str] | Store | None = None,
     constraints: Mapping[str, Any] | None = None,
+    warm_start: Any = None,
     batch_size: int | None = None,
     predictor: Any = "auto",
     engine: Engine | None = None,
@@ -50,6 +53,10 @@ def run(
         store: a file, an open store, or None for one in memory.
         constraints: bounds by objective name, as in `{"latency": ("<=", 20.0)}`. Those on cheap objectives are exact:
             what violates them is never measured.
+        warm_start: measurements to start from: a store, the folder of a search, its results.csv, a results file of
+            DyNAS-T, a CSV or a DataFrame; a `search.Source` that says how to read one; or a list of these. Values of
+            equal scope count as measured, beside the budget (batch -1). Others never become results: they tell tactics
+            what is promising, as far as what is measured here agrees. A study remembers what it started from.
         batch_size: architectures per proposal. None: the tactic's own rule, usually a fifth of the budget between 4
             and 50; a study keeps the one it began with.
         predictor: for tactics given by name that predict: a name for `predictors.create`, a predictor or a function
@@ -69,16 +76,19 @@ def run(
     _require_count("seed", seed, 0)
     chosen = _tactic(tactic, predictor)
     size = first_batch_size(chosen, budget, batch_size)
-    identity = identity_of(
-        problem,
-        {"tactic": described(chosen), "seed": int(seed), "batch_size": batch_size, "name": name},
-    )
+    settings = {"tactic": described(chosen), "seed": int(seed), "batch_size": batch_size, "name": name}
+    if warm_start is not None:
+        settings["warm_start"] = described_sources(warm_start)
+    identity = identity_of(problem, settings)
     measuring = LocalEngine() if engine is None else engine
     ahead = n_workers(measuring) > 1 if asynchronous is None else bool(asynchronous)
     with show(progress, budget) as shown, _opened(store) as opened, _closed_after(measuring):
         opened.bind(space)
         study = opened.study(identity, size)
-        return Driver(problem, chosen, opened, study, measuring, budget, int(seed), shown, ahead).run()
+        if warm_start is not None and not opened.begun(study):
+            begin(opened, study, problem, read(warm_start, space, problem.objectives))
+        priors = priors_of(space, opened.told(study))
+        return Driver(problem, chosen, opened, study, measuring, budget, int(seed), shown, ahead, priors).run()
 
 
 def described(thing: Any) -> Any:

@@ -11,6 +11,7 @@ from search.engines import Engine, Job, Outcome
 from search.errors import SearchError
 from search.history import History
 from search.ledger import Ledger
+from search.prior import Prior
 from search.problem import Problem, Values
 from search.progress import Progress
 from search.result import Result
@@ -39,24 +40,26 @@ class Driver:
     budget: int
     seed: int
     progress: Progress
-    asynchronous: bool
+    asynchronous: bool = False
+    priors: Mapping[str, tuple[Prior, ...]] = field(default_factory=dict)
     ledger: Ledger = field(init=False)
 
     def __post_init__(self) -> None:
-        self.ledger = Ledger(self.problem, self.store)
+        self.ledger = Ledger(self.problem, self.store, self.priors)
 
     def run(self) -> Result:
         """Finishes what the store holds of this study, then goes on.
 
         Raises SearchError where all of the first batch failed, and ConstraintError where nothing is admissible.
         """
-        self.ledger.add(self.store.trials(self.study)[: self.budget])
-        if not self.ledger.trials:
+        stored = self.store.trials(self.study)
+        self.ledger.add(stored[: self.budget + sum(trial.batch < 0 for trial in stored)])
+        if not self.ledger.n_proposed:
             require_admissible(self.problem, np.random.default_rng([self.seed]))
         self._show()
-        n_before = -1
-        while n_before < len(self.ledger.trials) or self.ledger.n_pending:
-            n_before = len(self.ledger.trials)
+        before = None
+        while before != (len(self.ledger.trials), 0):  # a round that neither proposes nor measures is the last one
+            before = (len(self.ledger.trials), self.ledger.n_pending)
             for outcome in self.engine.measure(self._jobs()):
                 self._take(outcome)
             if self.ledger.n_pending:
@@ -72,7 +75,7 @@ class Driver:
         It ends with each batch, or, where proposals are asynchronous, with the budget.
         """
         yield from self.ledger.jobs()
-        while len(self.ledger.trials) < self.budget and (self.asynchronous or not self.ledger.n_pending):
+        while self._n_left > 0 and (self.asynchronous or not self.ledger.n_pending):
             first = len(self.ledger.trials)
             self.ledger.add(self._proposed())
             if len(self.ledger.trials) == first:
@@ -94,7 +97,7 @@ class Driver:
         """The next trials, committed to the store; empty where the tactic has nothing new."""
         self._require_some_success()
         history, start = self.ledger.history, len(self.ledger.trials)
-        n = min(self._n_wanted(), self.budget - start)
+        n = min(self._n_wanted(), self._n_left)
         proposal = asked(self.tactic, history, n, np.random.default_rng([self.seed, start]))
         genes, predicted = self._cleaned(history, proposal.genes, proposal.predicted, n)
         number = self.ledger.trials[-1].batch + 1 if start else 0
@@ -102,14 +105,20 @@ class Driver:
             Trial(start + i, number, architecture, self._named(row))
             for i, (architecture, row) in enumerate(zip(self.problem.space.decode(genes), predicted, strict=True))
         ]
-        return self.store.add_batch(self.study, batch)[: self.budget - start] if batch else []
+        return self.store.add_batch(self.study, batch)[: self._n_left] if batch else []
+
+    @property
+    def _n_left(self) -> int:
+        return self.budget - self.ledger.n_proposed
 
     def _n_wanted(self) -> int:
         """A batch; where workers wait for it, a few at a time after the first batch."""
         if not self.asynchronous:
             return self.study.batch_size
         workers = n_workers(self.engine)
-        return max(1, workers // _WORKERS_PER_PROPOSAL) if self.ledger.trials else max(self.study.batch_size, workers)
+        return (
+            max(1, workers // _WORKERS_PER_PROPOSAL) if self.ledger.n_proposed else max(self.study.batch_size, workers)
+        )
 
     def _cleaned(self, history: History, genes: Genes, predicted: Values | None, n: int) -> tuple[Genes, Values]:
         """Canonical genes, distinct, unseen and admissible, and what was predicted for them."""
@@ -137,9 +146,9 @@ class Driver:
             )
 
     def _ending(self) -> str:
-        if len(self.ledger.trials) >= self.budget:
+        if self._n_left <= 0:
             return f"the budget of {self.budget} evaluations is spent"
-        ended = f"no further admissible architecture was found after {len(self.ledger.trials)} evaluations"
+        ended = f"no further admissible architecture was found after {self.ledger.n_proposed} evaluations"
         logger.warning("search ended early: %s", ended)
         return ended
 

@@ -1,7 +1,7 @@
 """What a search knows: an immutable value that tactics read."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from search.objective import Constraint, Objective
 from search.pareto import default_reference, hypervolume, non_dominated
+from search.prior import Prior
 from search.problem import Problem, Values
 from supernet.space import Genes, SearchSpace
 
@@ -23,9 +24,10 @@ class History:
         problem: space, objectives and constraints.
         genes: canonical, shape (n, n_genes).
         values: shape (n, n_objectives), NaN where a measurement failed.
-        batches: number of the batch that each was proposed in, shape (n,).
+        batches: number of the batch that each was proposed in, shape (n,); -1 for what was known before the search.
         pending: genes of what was proposed and is not known yet, shape (n_pending, n_genes): not to be proposed again.
         pending_batches: numbers of their batches, shape (n_pending,).
+        priors: what was measured elsewhere, by expensive objective; see `search.prior`.
     """
 
     problem: Problem
@@ -34,6 +36,7 @@ class History:
     batches: Numbers
     pending: Genes
     pending_batches: Numbers
+    priors: Mapping[str, tuple[Prior, ...]] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, problem: Problem) -> "History":
@@ -58,6 +61,11 @@ class History:
 
     def __len__(self) -> int:
         return len(self.genes)
+
+    @property
+    def n_known_before(self) -> int:
+        """How many were known before the search, and cost it nothing."""
+        return int(np.count_nonzero(self.batches < 0))
 
     # --- which ---
 
@@ -118,7 +126,9 @@ class History:
     def view(self, device: str) -> "History":
         """The same architectures as one device sees them. Raises SearchError naming the devices there are."""
         view = self.problem.view(device)
-        return replace(self, problem=view.problem, values=self.values[:, view.columns])
+        names = [(view.problem.names[i], self.problem.names[column]) for i, column in enumerate(view.columns)]
+        priors = {name: self.priors[whole] for name, whole in names if whole in self.priors}
+        return replace(self, problem=view.problem, values=self.values[:, view.columns], priors=priors)
 
     @cached_property
     def views(self) -> "tuple[History, ...]":

@@ -1,6 +1,6 @@
 """What one study has proposed so far, and what is known of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from search.engines import Job
 from search.history import History
 from search.objective import Objective
+from search.prior import Prior
 from search.problem import Problem, Values
 from search.store import Measurement, Store, Trial
 from supernet.architecture import Architecture
@@ -21,6 +22,7 @@ class Ledger:
 
     problem: Problem
     store: Store
+    priors: Mapping[str, tuple[Prior, ...]] = field(default_factory=dict)
     trials: list[Trial] = field(default_factory=list)
     _genes: Genes = field(init=False)
     _values: Values = field(init=False)
@@ -70,11 +72,22 @@ class Ledger:
         return int(np.count_nonzero(~self.done))
 
     @property
+    def n_proposed(self) -> int:
+        """Trials that cost something: all but those known before."""
+        return sum(trial.batch >= 0 for trial in self.trials)
+
+    @property
     def history(self) -> History:
         """For tactics: trials that are done, in order of proposal, and the others as pending."""
         done, batches = self.done, np.array([trial.batch for trial in self.trials], dtype=np.int64)
         return History(
-            self.problem, self._genes[done], self._values[done], batches[done], self._genes[~done], batches[~done]
+            self.problem,
+            self._genes[done],
+            self._values[done],
+            batches[done],
+            self._genes[~done],
+            batches[~done],
+            self.priors,
         )
 
     @property

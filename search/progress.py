@@ -53,9 +53,10 @@ class Log:
 
     def update(self, history: History) -> None:
         """See `Progress`."""
-        if len(history) >= self._next:
-            self._next = len(history) + self._step
-            logger.info("%d/%d evaluated, %s", len(history), self._budget, describe(history))
+        n_evaluated = len(history) - history.n_known_before
+        if n_evaluated >= self._next:
+            self._next = n_evaluated + self._step
+            logger.info("%d/%d evaluated, %s", n_evaluated, self._budget, describe(history))
 
 
 class Bar:
@@ -86,7 +87,7 @@ class Bar:
 
     def update(self, history: History) -> None:
         """See `Progress`."""
-        self._bar.update(self._task, completed=len(history), state=describe(history))
+        self._bar.update(self._task, completed=len(history) - history.n_known_before, state=describe(history))
 
 
 def describe(history: History) -> str:

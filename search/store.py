@@ -35,6 +35,13 @@ CREATE TABLE measurements (
     UNIQUE (architecture, objective, scope), CHECK ((status = 'ok') = (value IS NOT NULL)));
 """
 
+# made when first needed: stores without it are of the same format
+_TOLD_SCHEMA = """
+CREATE TABLE IF NOT EXISTS told (
+    study INTEGER NOT NULL REFERENCES studies, objective TEXT NOT NULL, source TEXT NOT NULL,
+    architecture TEXT NOT NULL, value REAL NOT NULL)
+"""
+
 
 @dataclass(frozen=True)
 class Study:
@@ -67,6 +74,16 @@ class Measurement:
     error: str | None
     seconds: float
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
+
+
+@dataclass(frozen=True)
+class Told:
+    """A value from elsewhere that a study was told when it began; it is no measurement of its own."""
+
+    objective: str
+    source: str
+    architecture: Architecture
+    value: float
 
 
 class Store:
@@ -165,6 +182,43 @@ class Store:
                 self._db.executemany("INSERT INTO trials VALUES (?, ?, ?, ?, ?)", rows)
         return self.trials(study, batch[0].position) if taken else list(batch)
 
+    def begin(self, study: Study, known: Sequence[Trial], told: Sequence[Told]) -> None:
+        """Commits what a study knows before its first proposal, as a whole; nothing where it has begun already.
+
+        Args:
+            study: without trials.
+            known: trials of which everything is measured, in batch -1.
+            told: what it may learn from beside.
+        """
+        trials = [(study.id, t.position, t.batch, t.architecture.to_json(), json.dumps(t.predicted)) for t in known]
+        values = [(study.id, t.objective, t.source, t.architecture.to_json(), t.value) for t in told]
+        with self._transaction():
+            self._db.execute(_TOLD_SCHEMA)
+            if not self._begun(study):
+                self._db.executemany("INSERT INTO trials VALUES (?, ?, ?, ?, ?)", trials)
+                self._db.executemany("INSERT INTO told VALUES (?, ?, ?, ?, ?)", values)
+
+    def begun(self, study: Study) -> bool:
+        """Whether a study has trials, or was told anything."""
+        with self._explained():
+            return self._begun(study)
+
+    def told(self, study: Study) -> list[Told]:
+        """What a study was told when it began, in order."""
+        if not self._has_told():
+            return []
+        query = "SELECT objective, source, architecture, value FROM told WHERE study = ? ORDER BY rowid"
+        return [Told(o, s, self._architecture(text), value) for o, s, text, value in self._all(query, (study.id,))]
+
+    def _begun(self, study: Study) -> bool:
+        tables = ["trials", "told"] if self._has_told() else ["trials"]
+        return any(
+            self._db.execute(f"SELECT 1 FROM {t} WHERE study = ? LIMIT 1", (study.id,)).fetchone() for t in tables
+        )
+
+    def _has_told(self) -> bool:
+        return self._one("SELECT 1 FROM sqlite_master WHERE name = 'told'") is not None
+
     # --- measurements ---
 
     def record(self, measurement: Measurement) -> Measurement:
@@ -201,6 +255,10 @@ class Store:
         """All measurements in order, or those of one objective and scope."""
         rows = self._measurements("(?1 IS NULL OR objective = ?1) AND (?2 IS NULL OR scope = ?2)", (objective, scope))
         return [_measurement(self._architecture(row[0]), row) for row in rows]
+
+    def plain_measurements(self) -> list[tuple[dict[str, Any], str, str, float]]:
+        """Architecture as a plain mapping, objective, scope and value of every success, whatever space they are of."""
+        return [(json.loads(row[0]), row[1], row[2], row[3]) for row in self._measurements("status = 'ok'", ())]
 
     # --- internals ---
 

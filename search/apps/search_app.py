@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 import search
@@ -18,6 +18,7 @@ from search.apps.setup import Setup, output_folder
 from search.driver import n_workers
 from search.report import console_table, write_report
 from search.result import Result
+from search.sources.literals import literal
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ def searched(setup: Setup) -> Result:
             seed=config.seed,
             store=store,
             constraints=constraints,
+            warm_start=given(config.warm_start),
             batch_size=config.batch_size,
             engine=engine,
             asynchronous=config.asynchronous,
@@ -134,3 +136,10 @@ def summary(result: Result) -> str:
         first = result.failures.iloc[0]
         text += f"\n{n_failed} failed (results.csv says why), the first is id {first.name}: {first['error']}"
     return text
+
+
+def given(setting: Any) -> Any:
+    """A setting as plain data; a JSON object comes as a text."""
+    if isinstance(setting, str) and setting.startswith("{"):
+        return literal(setting)
+    return OmegaConf.to_container(setting) if OmegaConf.is_config(setting) else setting

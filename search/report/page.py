@@ -94,9 +94,13 @@ def flattened(data: Any, path: tuple[str, ...] = ()) -> list[tuple[str, str]]:
 def headline(result: Result) -> list[tuple[str, str, str]]:
     """Numbers about the whole search: label, value, remark."""
     history = result.history
-    n_failed, n_batches = int(np.count_nonzero(~history.measured)), len(np.unique(history.batches))
+    before, n_failed = history.n_known_before, int(np.count_nonzero(~history.measured))
+    n_batches = len(np.unique(history.batches[history.batches >= 0]))
+    remark = f"in {n_batches:,} batch{'' if n_batches == 1 else 'es'}" + (
+        f", {before:,} known before" if before else ""
+    )
     return [
-        ("evaluations", f"{len(history):,}", f"in {n_batches:,} batch{'' if n_batches == 1 else 'es'}"),
+        ("evaluations", f"{len(history) - before:,}", remark),
         ("failed", f"{n_failed:,}", f"{n_failed / len(history):.1%} of all" if n_failed else "none"),
     ]
 

@@ -8,8 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import SearchError
+from search.evolution import Pool, fittest
 from search.history import History
+from search.prior import Expectation, expectation
 from search.problem import Problem, Values
+from search.sampling import draw
 from supernet.space import Genes
 
 
@@ -31,11 +34,13 @@ class Fitted:
 
     Args:
         problem: space and objectives.
-        models: fitted predictors by column of the objective.
+        models: fitted predictors by column of the objective; they predict what differs from the expectation.
+        expectations: what priors make one expect, likewise.
     """
 
     problem: Problem
     models: dict[int, Predictor]
+    expectations: dict[int, Expectation]
 
     def __call__(self, genes: Genes) -> tuple[Values, Values]:
         """Values and their standard deviations, 0 where exact; both of shape (n, n_objectives)."""
@@ -44,7 +49,8 @@ class Fitted:
         if self.models and len(genes):
             features = self.problem.space.features(genes)
             for column, model in self.models.items():
-                values[:, column], std[:, column] = model.predict(features)
+                difference, std[:, column] = model.predict(features)
+                values[:, column] = self.expectations[column](genes) + difference
         return values, std
 
     def values(self, genes: Genes) -> Values:
@@ -57,19 +63,51 @@ class Fitted:
 
 
 def fitted(history: History, predictor: Any) -> Fitted:
-    """Predictors of the expensive objectives, each fitted where its objective is known.
+    """Predictors of the expensive objectives, each fitted where its objective is known, beside what priors tell.
 
     Args:
         history: at least a few rows of each objective must be known.
         predictor: see `new_predictor`.
     """
     features = history.space.features(history.genes)
-    models: dict[int, Predictor] = {}
+    fit = Fitted(history.problem, {}, {})
     for column in np.flatnonzero(history.problem.expensive).tolist():
         known = ~np.isnan(history.values[:, column])
-        models[column] = new_predictor(predictor)
-        models[column].fit(features[known], history.values[known, column])
-    return Fitted(history.problem, models)
+        genes, values = history.genes[known], history.values[known, column]
+        priors = history.priors.get(history.problem.names[column], ())
+        fit.expectations[column] = expectation(priors, genes, values)
+        fit.models[column] = new_predictor(predictor)
+        fit.models[column].fit(features[known], values - fit.expectations[column](genes))
+    return fit
+
+
+def opening(history: History, n: int, rng: np.random.Generator) -> Genes:
+    """Up to `n` architectures to begin with: uniform draws, and for a half what is best of what was measured elsewhere.
+
+    "Best" goes by the values there, and by this problem's own cheap objectives and constraints.
+    """
+    known = _elsewhere(history)
+    best = known[fittest(known, n // 2, rng)].genes if len(known) else history.genes[:0]
+    return np.concatenate([best, draw(history.awaiting(best), n - len(best), rng)])
+
+
+def _elsewhere(history: History) -> Pool:
+    """Unseen admissible architectures of which priors know every expensive objective, judged by them."""
+    problem, space = history.problem, history.space
+    names = [name for name, expensive in zip(problem.names, problem.expensive, strict=True) if expensive]
+    values: dict[bytes, dict[str, list[float]]] = {}
+    for name in names:
+        for prior in history.priors.get(name, ()):
+            scaled = (prior.values - prior.values.mean()) / (prior.values.std() or 1.0)  # units differ between sources
+            for row, value in zip(prior.genes, scaled.tolist(), strict=True):
+                values.setdefault(row.tobytes(), {}).setdefault(name, []).append(value)
+    rows = [row for row, known in values.items() if names and len(known) == len(names)]
+    genes = np.frombuffer(b"".join(rows), dtype=np.int64).reshape(len(rows), space.n_genes)
+    judged = problem.cheap_values(genes)
+    for column, name in ((problem.names.index(name), name) for name in names):
+        judged[:, column] = [np.mean(values[row][name]) for row in rows]
+    pool = Pool(genes, problem.minimised(judged), problem.cheap_part.violation(judged))
+    return pool[~history.seen(genes) & (pool.violation == 0)] if rows else pool
 
 
 def new_predictor(predictor: Any) -> Predictor:

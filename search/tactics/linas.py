@@ -11,7 +11,7 @@ from search.history import History
 from search.sampling import corners, draw
 from search.survival import require_algorithm
 from search.tactics.base import FEWEST_TO_LEARN, Proposal, register
-from search.tactics.fitting import Fitted, fitted, new_predictor
+from search.tactics.fitting import Fitted, fitted, new_predictor, opening
 from supernet.space import Genes
 
 
@@ -51,7 +51,7 @@ class Linas:
     def propose(self, history: History, n: int, rng: np.random.Generator) -> Proposal:
         """See `Tactic`."""
         if history.measured.sum() < FEWEST_TO_LEARN:
-            return Proposal(draw(history, n, rng))
+            return Proposal(opening(history, n, rng))
         predict = fitted(history, self.predictor)
         chosen = self._best_unseen(history, predict, n, rng)
         if len(chosen) < n:

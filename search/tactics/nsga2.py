@@ -10,6 +10,7 @@ from search.history import History
 from search.sampling import draw
 from search.survival import require_algorithm
 from search.tactics.base import FEWEST_TO_LEARN, LARGEST_BATCH, Proposal, register
+from search.tactics.fitting import opening
 
 
 @register("nsga2")
@@ -34,7 +35,7 @@ class Nsga2:
     def propose(self, history: History, n: int, rng: np.random.Generator) -> Proposal:
         """See `Tactic`."""
         if history.measured.sum() < FEWEST_TO_LEARN:
-            return Proposal(draw(history, n, rng))
+            return Proposal(opening(history, n, rng))
         pool = pool_of(history)
         mu = self.population or min(LARGEST_BATCH, max(10, len(pool) // 2))
         parents = pool[fittest(pool, mu, rng, self.algorithm)]

@@ -203,3 +203,22 @@ def test_devices_and_engines_are_checked_before_anything_is_measured(app, small,
     assert ran.code == 2
     assert message in ran.err
     assert not (tmp_path / "run/store.sqlite").exists()
+
+
+def test_a_search_starts_from_what_another_one_measured(app, small, finished, tmp_path):
+    def started(warm_start, name):
+        settings = [f"warm_start={warm_start}", "seed=3", "budget=4", "deploy=none", f"output={tmp_path / name}"]
+        ran = app("search", *small, *settings)
+        assert ran.code == 0, ran.err
+        return rows(tmp_path / name / "results.csv")
+
+    before = rows(finished[0] / "results.csv")
+    same = started(finished[0], "same")
+    assert same["batch"].tolist() == [-1] * 8 + [0] * 4
+    assert set(same["architecture"][:8]) == set(before["architecture"])
+    assert "8 known before" in (tmp_path / "same/report.html").read_text()
+    table = {"path": str(finished[0] / "results.csv"), "columns": {"accuracy": "accuracy"}}
+    assert started(json.dumps(table), "informed")["batch"].tolist() == [0] * 4
+    ran = app("search", *small, f"warm_start={finished[0] / 'front.png'}", f"output={tmp_path / 'x'}")
+    assert ran.code == 2
+    assert "front.png" in ran.err

@@ -1,0 +1,148 @@
+"""Tables of measurements: ours, those of DyNAS-T, and plain ones."""
+
+import csv
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from search.errors import SearchError
+from search.objective import Objective
+from search.sources.base import Known, Source, warn
+from search.sources.literals import architecture_columns, choice_values, mapping_of
+from supernet.space import SearchSpace
+
+_ARCHITECTURE = ("architecture", "subnetwork", "subnet", "config", "arch")
+_ALIKE = (
+    {"accuracy", "top1", "top1acc", "accuracytop1", "acc", "sst2acc", "accuracysst2", "bleu", "bleuscore"},
+    {"latency", "latencyms", "measuredlatency"},
+    {"macs", "flops"},
+    {"params", "parameters", "modelparameters"},
+)
+
+Row = tuple[str, Mapping[str, Any] | str]
+"""Where a row is, and its cells by column, or why it cannot be split into cells."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns, and rows as they come."""
+
+    source: Source
+    columns: Sequence[str]
+    rows: Iterable[Row]
+
+
+def csv_table(source: Source, path: Path) -> Table:
+    """Of a file with a header line. Raises SearchError where it is none, OSError where it cannot be read."""
+    lines = path.read_bytes().decode("utf-8-sig", errors="replace").splitlines(keepends=True)
+    reader = csv.reader(lines)
+    try:
+        columns = [name.strip() for name in next(reader)]
+    except (StopIteration, csv.Error) as error:
+        raise SearchError(f"{source.label} is neither a store nor a CSV with a header line") from error
+    return Table(source, columns, _csv_rows(reader, columns))
+
+
+def _csv_rows(reader: Any, columns: Sequence[str]) -> Iterator[Row]:
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield f"line {reader.line_num}", str(error)
+            continue
+        where = f"line {reader.line_num}"
+        if len(cells) == len(columns):
+            yield where, dict(zip(columns, cells, strict=True))
+        elif cells:
+            yield where, f"{len(cells)} cells, the header has {len(columns)}"
+
+
+def of_table(table: Table, space: SearchSpace, objectives: Sequence[Objective]) -> list[Known]:
+    """Values of the objectives. Rows that cannot be read are left out with a warning; SearchError where all are."""
+    column_of = _objective_columns(table, objectives)
+    read_architecture, zero_is_unknown = _architecture_reader(table, space)
+    found, refused, n_rows = list[Known](), list[tuple[str, str]](), 0
+    for where, row in table.rows:
+        n_rows += 1
+        try:
+            if isinstance(row, str):
+                raise ValueError(row)
+            architecture = space.validate({**table.source.fixed, **read_architecture(row)})
+            values = {name: _number(row[column], column, zero_is_unknown) for name, column in column_of.items()}
+        except ValueError as error:
+            refused.append((where, str(error)))
+            continue
+        found += [
+            Known(architecture, name, table.source.same, value) for name, value in values.items() if np.isfinite(value)
+        ]
+    if not found:
+        first = f"; {refused[0][0]}: {refused[0][1]}" if refused else ""
+        raise SearchError(f"nothing in {table.source.label} can be used ({n_rows} rows){first}")
+    warn(table.source.label, refused, n_rows)
+    return found
+
+
+def _architecture_reader(table: Table, space: SearchSpace) -> tuple[Any, bool]:
+    """A function from cells to a mapping, and whether 0 stands for "not measured", as DyNAS-T writes it."""
+    column = next((name for name in table.columns if _plain(name) in _ARCHITECTURE), None)
+    if column is not None:
+        return (lambda row: mapping_of(row[column])), _plain(column) == "subnetwork"
+    try:
+        by_choice = architecture_columns(space, table.columns, table.source.fixed)
+    except ValueError as error:
+        label = table.source.label
+        raise SearchError(f"{label} holds no architectures: it has no column 'architecture', and {error}") from error
+    return (lambda row: _from_columns(space, by_choice, row)), False
+
+
+def _objective_columns(table: Table, objectives: Sequence[Objective]) -> dict[str, str]:
+    """Column by objective: as told, of that name, or of a name that usually means this. Raises SearchError for none."""
+    source, columns, found = table.source, table.columns, dict[str, str]()
+    for objective in objectives:
+        told = source.columns.get(objective.name, source.columns.get(objective.quantity))
+        if told is not None and told not in columns:
+            raise SearchError(f"{source.label} has no column {told!r}: it has {', '.join(columns)}")
+        exact = next((name for name in (told, objective.name, objective.quantity) if name in columns), None)
+        name = _plain(objective.quantity)
+        alike = next((names for names in _ALIKE if name in names), {name})
+        column = exact or next((column for column in columns if _plain(column) in alike), None)
+        if column is not None:
+            found[objective.name] = column
+    if not found:
+        names = ", ".join(objective.name for objective in objectives)
+        raise SearchError(
+            f"{source.label} has no column for {names or 'an expensive objective'}: it has {', '.join(columns)}; "
+            f"say which one it is with columns={{objective: column}}"
+        )
+    return found
+
+
+def _from_columns(space: SearchSpace, by_choice: Mapping[str, list[str]], row: Mapping[str, Any]) -> dict[str, Any]:
+    only = {c.name: c.values[0] for c in space.choices if c.name not in by_choice and len(c.values) == 1}
+    read: dict[str, Any] = {}
+    for name, columns in by_choice.items():
+        choice = space.choice(name)
+        cells = [choice_values(choice, row[column]) for column in columns]
+        read[name] = cells[0] if len(columns) == 1 else cells
+    return {**only, **read}
+
+
+def _number(cell: Any, column: str, zero_is_unknown: bool) -> float:
+    """The value of a cell, NaN where it is empty."""
+    if cell is None or (isinstance(cell, str) and not cell.strip()):
+        return float("nan")
+    try:
+        value = float(cell)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{column}: {cell!r} is not a number") from error
+    return float("nan") if zero_is_unknown and value == 0 else value
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
