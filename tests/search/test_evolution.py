@@ -59,7 +59,7 @@ pools = st.integers(1, 4).flatmap(
 
 
 @given(pools, st.sampled_from(SEVERAL), st.integers(1, 30))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_survivors_are_the_feasible_ones_front_by_front_then_the_least_violating(case, algorithm, n):
     minimised, violation = case
     pool = Pool(np.arange(len(violation))[:, None], minimised, violation)
