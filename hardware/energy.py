@@ -41,6 +41,7 @@ def measure_energy(
 
 def energy_counter(device: Device) -> Counter:
     """The counter of the chip that does the device's work. Raises DeviceError where there is none to read."""
+    device.require_here()
     on_gpu = create(device.backend).place == "cuda"
     return _nvml(device) if on_gpu else _rapl(device, POWERCAP)
 

@@ -116,9 +116,11 @@ class Runner:
 
     Attributes:
         only_slowed: whether disturbances of the machine can only make a duration longer.
+        least_runs: in a row for one sample: what starts the first one is lost in them.
     """
 
     only_slowed = True
+    least_runs = 1
 
     def __init__(self, run: Callable[[], object], inferences: int = 1) -> None:
         self.run = run
@@ -143,6 +145,7 @@ class Difference(Runner):
 
     def __init__(self, longer: Runner, shorter: Runner, inferences: int) -> None:
         super().__init__(longer.run, inferences)
+        self.least_runs = longer.least_runs
         self._longer, self._shorter = longer, shorter
 
     def time_ms(self, calls: int) -> float:
@@ -180,7 +183,7 @@ class _Sampler:
     def __init__(self, runner: Runner, protocol: Protocol) -> None:
         self._runner, self._protocol = runner, protocol
         runner.time_ms(_WARM_UP_CALLS)
-        self._calls = max(1, math.ceil(protocol.sample_ms / max(runner.run_ms(), 1e-4)))
+        self._calls = max(runner.least_runs, math.ceil(protocol.sample_ms / max(runner.run_ms(), 1e-4)))
         self._samples: list[float] = []  # ms per inference
 
     def take(self) -> None:

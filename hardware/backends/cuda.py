@@ -34,6 +34,8 @@ class CudaRunner(Runner):
         inferences: that one run makes.
     """
 
+    least_runs = 10  # the GPU works through them while the CPU starts the next
+
     def __init__(self, run: Callable[[], object], precision: str, inferences: int = 1) -> None:
         super().__init__(run, inferences)
         self._precision = precision

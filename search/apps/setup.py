@@ -11,8 +11,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
 
-from hardware import Device, LatencyTable, measure_end_to_end
+from hardware import Device, DeviceError, LatencyTable, measure_end_to_end, measure_energy, measure_memory
+from hardware.energy import energy_counter
 from hardware.provenance import cpu_model
 from search.errors import SearchError
 from search.objective import Objective
@@ -118,6 +120,8 @@ class Setup:
         by_device: dict[str, Callable[[Setup], Objective]] = {
             "latency": Setup._latency,
             "measured_latency": Setup._measured_latency,
+            "peak_memory": lambda part: part._counted("peak_memory", measure_memory),
+            "energy": Setup._energy,
         }
         if set(names) - set(common) - set(by_device):
             common[self.metric] = lambda: self._accuracy(self.metric)
@@ -128,7 +132,8 @@ class Setup:
             elif name in by_device:
                 found += [part._named(by_device[name](part), len(self.parts)) for part in self.parts]
             else:
-                raise SearchError(f"unknown objective {name!r}: available are {', '.join([*common, *by_device])}")
+                here = [known for known in by_device if known != "energy" or all(p._counts_energy for p in self.parts)]
+                raise SearchError(f"unknown objective {name!r}: available are {', '.join([*common, *here])}")
         return found
 
     def _named(self, objective: Objective, n_devices: int) -> Objective:
@@ -173,6 +178,29 @@ class Setup:
 
         scope = f"{self.device.describe()} {cpu_model()}"
         return Objective("measured_latency", goal="min", measure=measure, scope=scope)
+
+    @property
+    def _counts_energy(self) -> bool:
+        try:
+            energy_counter(self.device)
+        except DeviceError:
+            return False
+        return True
+
+    def _energy(self) -> Objective:
+        energy_counter(self.device)  # refuses a machine without one before anything is measured
+        return self._counted("energy", measure_energy)
+
+    def _counted(self, name: str, count: Callable[[nn.Module, tuple[Tensor, ...], Device], float]) -> Objective:
+        """What an inference of a whole sub-network takes on the device, measured."""
+
+        def measure(architectures: list[Architecture]) -> NDArray[np.float64]:
+            models = (self.net.inference(self.net.extract(a), a) for a in architectures)
+            inputs = (self.net.example_inputs(a, self.device.batch_size) for a in architectures)
+            return np.array([count(model, given, self.device) for model, given in zip(models, inputs, strict=True)])
+
+        self.device.require_here()
+        return Objective(name, goal="min", measure=measure, scope=f"{self.device.describe()} {cpu_model()}")
 
     def _cost(self, name: str) -> Objective:
         return Objective(name, goal="min", measure=lambda archs: self.net.costs(archs)[name], expensive=False)

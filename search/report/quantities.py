@@ -11,13 +11,14 @@ _UNITS = {
     "latency": "ms",
     "latency_ms": "ms",
     "measured_latency": "ms",
+    "energy": "mJ",
     "accuracy": "%",
     "top1": "%",
     "top5": "%",
     "perplexity": "",
     "bleu": "",
 }
-_COUNTS = ("macs", "params")
+_COUNTS = ("macs", "params", "peak_memory")
 _PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 _DECIMALS = {"%": (2, 2), "ms": (0, 3)}
 _OTHER_DECIMALS = (0, 4)

@@ -18,6 +18,7 @@ from hardware import Device, DeviceError, Measurement, Protocol, measure, proces
 from hardware.backends import Runner, available
 from hardware.export import onnx_bytes, to_onnx
 from hardware.measuring import measure_interleaved
+from hardware.timing import Difference
 from supernet.parts import single
 
 QUICK = Protocol(rounds=5, most_rounds=8, sample_ms=0.5)
@@ -220,3 +221,19 @@ def test_batch_norms_are_folded_into_convolutions():
 
 def test_the_package_names_what_it_offers():
     assert all(hasattr(hardware, name) for name in hardware.__all__)
+
+
+def test_a_difference_is_what_the_longer_run_has_more():
+    class Steady(Runner):
+        def __init__(self, ms):
+            super().__init__(lambda: None)
+            self.ms = ms
+
+        def time_ms(self, calls):
+            return self.ms
+
+    difference = Difference(Steady(3.0), Steady(1.0), 4)
+    (found,) = measure_interleaved([difference], Protocol(rounds=6))
+    assert found.median_ms == pytest.approx(0.5)
+    assert found.stable
+    assert difference.run_ms() == 4.0

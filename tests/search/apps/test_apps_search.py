@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -222,3 +223,15 @@ def test_a_search_starts_from_what_another_one_measured(app, small, finished, tm
     ran = app("search", *small, f"warm_start={finished[0] / 'front.png'}", f"output={tmp_path / 'x'}")
     assert ran.code == 2
     assert "front.png" in ran.err
+
+
+def test_peak_memory_is_an_objective_and_energy_where_it_is_counted(app, small, tmp_path):
+    ran = app(
+        "search", *small, "objectives=[accuracy,peak_memory]", "budget=4", "deploy=none", f"output={tmp_path / 'a'}"
+    )
+    assert ran.code == 0, ran.err
+    assert (pd.read_csv(tmp_path / "a/results.csv")["peak_memory"] > 0).all()
+    if not Path("/sys/class/powercap").exists():
+        ran = app("search", *small, "objectives=[accuracy,energy]", "budget=4", f"output={tmp_path / 'b'}")
+        assert ran.code == 2
+        assert "shows no energy counter" in ran.err
