@@ -25,7 +25,7 @@ def run(
     space: SearchSpace,
     objectives: Sequence[Objective],
     *,
-    tactic: str | Tactic = "linas",
+    tactic: str | Tactic = "bayesian",
     budget: int = 250,
     seed: int = 0,
     store: str | os.PathLike[str] | Store | None = None,
@@ -47,7 +47,7 @@ def run(
     Args:
         space: where to search.
         objectives: one or more.
-        tactic: a name out of `search.tactics.available()`, or a tactic.
+        tactic: a name out of `search.tactics.available()`, or a tactic; see `search.tactics.bayesian` for the default.
         budget: number of architectures to evaluate, failed ones included.
         seed: of everything that is drawn.
         store: a file, an open store, or None for one in memory.
@@ -57,10 +57,10 @@ def run(
             DyNAS-T, a CSV or a DataFrame; a `search.Source` that says how to read one; or a list of these. Values of
             equal scope count as measured, beside the budget (batch -1). Others never become results: they tell tactics
             what is promising, as far as what is measured here agrees. A study remembers what it started from.
-        batch_size: architectures per proposal. None: the tactic's own rule, usually a fifth of the budget between 4
-            and 50; a study keeps the one it began with.
+        batch_size: architectures per proposal; a study keeps the one it began with. None: the tactic's own rule:
+            a sixtieth of the budget but at least 5 for "bayesian", else a fifth of it between 4 and 50.
         predictor: for tactics given by name that predict: a name for `predictors.create`, a predictor or a function
-            that makes one.
+            that makes one. "auto" leaves "bayesian" its own Gaussian process.
         engine: carries out the measurements; None: one after the other in this process. See `ProcessEngine`.
         asynchronous: propose as soon as a worker is free, with the first batch as a whole, rather than batch by batch.
             None: where the engine has several workers. Batch by batch, equal seeds give equal proposals; this way they

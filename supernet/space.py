@@ -296,6 +296,11 @@ class SearchSpace:
         np.put_along_axis(features, genes + starts[:-1], self.active(genes).astype(np.float32), axis=1)
         return features
 
+    @cached_property
+    def switchable(self) -> NDArray[np.bool_]:
+        """Which genes another gene can make inactive, shape (n_genes,)."""
+        return np.array([bool(gene.parents) for gene in self._genes])
+
     @property
     def switches(self) -> list[int]:
         """Positions of the genes that can make others inactive, ascending."""
@@ -402,13 +407,15 @@ class SearchSpace:
     def _values_of(self, genes: bytes) -> dict[str, Any]:
         """Values of one encoded architecture (as `Architecture.genes` holds it), by choice."""
         indices = np.frombuffer(genes, dtype=np.uint16).tolist()
-        decoded = {}
-        for choice in self.choices:
-            start = self._offsets[choice.name]
-            end = start + choice.n_genes
-            values = tuple(g.values[i] for g, i in zip(self._genes[start:end], indices[start:end], strict=True))
-            decoded[choice.name] = values[0] if choice.repeat is None else values
-        return decoded
+        held = [values[i] for values, i in zip(self._gene_values, indices, strict=True)]
+        return {
+            choice.name: held[start] if choice.repeat is None else tuple(held[start : start + choice.n_genes])
+            for choice, start in zip(self.choices, self._offsets.values(), strict=True)
+        }
+
+    @cached_property
+    def _gene_values(self) -> list[tuple[Any, ...]]:
+        return [gene.values for gene in self._genes]
 
     def _encode_one(self, mapping: Mapping[str, Any]) -> Genes:
         values = self._translate(mapping) if self._translate else mapping

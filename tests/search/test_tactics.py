@@ -7,15 +7,16 @@ import pytest
 
 from search import History, Objective, Problem, SearchError, tactics
 
-QUICK = {"linas": {"population": 20, "generations": 4}}
+QUICK = {"linas": {"population": 20, "generations": 4}, "bayesian": {"population": 20, "generations": 4}}
 
 
-@pytest.fixture(params=tactics.available())
+@pytest.fixture(params=[*tactics.available(), "bayesian by its own process"])
 def tactic(request, nearest):
-    settings = dict(QUICK.get(request.param, {}))
-    if "predictor" in tactics.settings_of(request.param):
+    name, _, own = request.param.partition(" ")
+    settings = dict(QUICK.get(name, {}))
+    if "predictor" in tactics.settings_of(name) and not own:
         settings["predictor"] = nearest
-    return tactics.create(request.param, **settings)
+    return tactics.create(name, **settings)
 
 
 def proposed(tactic, history, n, seed=0):
@@ -176,7 +177,7 @@ objectives = [Objective("x", measure=lambda a: space.features(a) @ np.sin(np.ara
 genes = space.sample_genes(20, np.random.default_rng(0))
 values = np.stack([o.values(space.decode(genes)) for o in objectives], axis=1)
 history = History.empty(Problem.of(space, objectives)).extended(genes, values, 0)
-settings = {"linas": {"predictor": LeastSquares, "population": 20, "generations": 4}}
+settings = {"linas": {"predictor": LeastSquares, "population": 20, "generations": 4}, "bayesian": {"population": 20}}
 proposals = {name: tactics.create(name, **settings.get(name, {})).propose(history, 6, np.random.default_rng(1))
              for name in tactics.available()}
 print(json.dumps({name: p.genes.tolist() for name, p in proposals.items()}))

@@ -46,7 +46,7 @@ def refused(ran, *parts):
         ("constraints=latency < 5", ["cannot read the constraint 'latency < 5'", "latency <= 5"]),
         ("constraints=power <= 5", ["'power'", "accuracy, latency"]),
         ("constraints=latency <= 0.0001", ["no architecture meets", "best value found"]),
-        ("budget=3", ["budget 3", "first batch of 4"]),
+        ("batch_size=9", ["budget 8", "first batch of 9"]),
         ("budget=many", ["budget", "'many'"]),
         ("seed=-1", ["seed", "-1"]),
         ("deploy=first", ["deploy", "'first'", "ends"]),

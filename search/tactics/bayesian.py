@@ -1,0 +1,170 @@
+"""Bayesian search: each batch is expected to grow the front the most, by Gaussian processes of what is expensive."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.candidates import explore
+from search.errors import SearchError
+from search.history import History
+from search.improvement import Region
+from search.pareto import non_dominated
+from search.sampling import corners, draw
+from search.spread import spread
+from search.surrogate import Belief, Model, Surrogate, learnt
+from search.tactics.base import FEWEST_TO_LEARN, Proposal, register
+from search.tactics.fitting import new_predictor
+
+Floats = NDArray[np.float64]
+_SMALLEST_BATCH, _PROPOSALS = 5, 60
+_SHORTLIST = 200
+_ENUMERABLE = 1000
+_MARGIN = 0.1
+
+
+@register("bayesian")
+@dataclass(frozen=True)
+class Bayesian:
+    """A first batch spread over cost; then those candidates that promise the largest hypervolume improvement.
+
+    Cheap objectives and constraints on them are exact. Each expensive objective has a Gaussian process over graded
+    features (`search.grades`). Candidates come from an evolution of the predicted front; a batch is chosen one by one
+    by expected hypervolume improvement times the probability of meeting the constraints, as if what was chosen before
+    had already been measured with the predicted result.
+
+    Args:
+        predictor: "auto": the Gaussian process; else, as for `linas`, a name for `predictors.create`, a predictor or
+            a function that makes one, which learns from one-hot features.
+        initial: architectures to measure before the first model is fitted.
+        population: candidates per generation.
+        generations: of the evolution.
+        optimism: standard deviations by which a part of the evolution overrates what is uncertain.
+    """
+
+    predictor: Any = "auto"
+    initial: int = 10
+    population: int = 80
+    generations: int = 20
+    optimism: float = 0.5
+    _memory: dict[bytes, Floats] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for name, least in (("initial", 1), ("population", 2), ("generations", 1), ("optimism", 0)):
+            if getattr(self, name) < least:
+                raise SearchError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.predictor != "auto":
+            new_predictor(self.predictor)
+
+    def batch_size(self, budget: int) -> int:
+        """A sixtieth of the budget, at least 5: small batches need fewer measurements."""
+        return min(budget, max(_SMALLEST_BATCH, budget // _PROPOSALS))
+
+    def propose(self, history: History, n: int, rng: np.random.Generator) -> Proposal:
+        """See `Tactic`."""
+        known = (~np.isnan(history.values)).sum(axis=0)[history.problem.expensive]
+        if len(history) < self.initial or (known < FEWEST_TO_LEARN).any() or not history.measured.any():
+            return Proposal(spread(history, n, rng))
+        surrogate = learnt(history, self._predictor, self._memory)
+        measured, pending = surrogate.measured(history), surrogate.judge(history.pending)
+        candidates = self._candidates(history, surrogate, measured.joined(pending), rng)
+        chosen = candidates[_promising(surrogate, measured, pending, candidates, n)]
+        predicted = np.where(history.problem.expensive, history.problem.minimised(chosen.mean), np.nan)
+        if len(chosen) == n:
+            return Proposal(chosen.genes, predicted)
+        rest = draw(history.awaiting(chosen.genes), n - len(chosen), rng)
+        unknown = np.full((len(rest), len(history.objectives)), np.nan)
+        return Proposal(np.concatenate([chosen.genes, rest]), np.concatenate([predicted, unknown]))
+
+    @property
+    def _predictor(self) -> Callable[[], Any] | None:
+        return None if self.predictor == "auto" else partial(new_predictor, self.predictor)
+
+    def _candidates(self, history: History, surrogate: Surrogate, known: Belief, rng: np.random.Generator) -> Belief:
+        space = history.space
+        small = space.size <= _ENUMERABLE
+        genes = space.enumerate() if small else corners(space)
+        start = surrogate.judge(genes[~history.seen(genes)])
+        if small:
+            return start
+        found = explore(
+            space,
+            surrogate.judge,
+            known.joined(start),
+            history.keys,
+            rng,
+            population=self.population,
+            generations=self.generations,
+            optimism=self.optimism,
+        )
+        return start.joined(found)
+
+
+def _promising(surrogate: Surrogate, measured: Belief, pending: Belief, candidates: Belief, n: int) -> NDArray[np.intp]:
+    """Rows of up to `n` candidates, in order of choice; those without any promise are left out."""
+    region = _region(measured)
+    for mean in pending.mean:
+        region = region.with_point(mean)
+    any_feasible = bool((measured.log_feasible == 0).any())
+    score = _score(region, candidates, candidates.std, any_feasible)
+    short = np.argsort(-score, kind="stable")[:_SHORTLIST]
+    listed = _Conditioned.of(surrogate, candidates[short].joined(pending))
+    for row in range(len(short), len(listed.belief)):
+        listed.measure(row)
+    chosen: list[int] = []
+    while len(chosen) < min(n, len(short)):
+        score = _score(region, listed.belief, listed.std, any_feasible)[: len(short)]
+        score[chosen] = -np.inf
+        best = int(np.argmax(score))
+        if score[best] == -np.inf:
+            break
+        chosen.append(best)
+        region = region.with_point(listed.belief.mean[best])
+        listed.measure(best)
+    return short[chosen]
+
+
+def _score(region: Region, belief: Belief, std: Floats, any_feasible: bool) -> Floats:
+    """Logarithm of what measuring is expected to bring; while nothing is feasible, of the chance to change that."""
+    improvement = region.expected_improvement(belief.mean, std)
+    with np.errstate(divide="ignore"):
+        gain = np.log(improvement)
+    return np.asarray(gain + belief.log_feasible if any_feasible else belief.log_feasible)
+
+
+@dataclass
+class _Conditioned:
+    """How sure beliefs would be, had some of the architectures been measured with the predicted result."""
+
+    belief: Belief
+    std: Floats
+    models: dict[int, Model]
+    covariances: dict[int, Floats]
+
+    @classmethod
+    def of(cls, surrogate: Surrogate, belief: Belief) -> "_Conditioned":
+        models = surrogate.models if len(belief) else {}
+        covariances = {column: model.covariance(belief.genes) for column, model in models.items()}
+        return cls(belief, belief.std.copy(), models, covariances)
+
+    def measure(self, row: int) -> None:
+        """From now on, this one has been measured too."""
+        for column, covariance in self.covariances.items():
+            variance = covariance[row, row] + self.models[column].noise ** 2
+            if variance > 0:
+                covariance -= np.outer(covariance[row], covariance[row]) / variance
+                self.std[:, column] = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+
+
+def _region(measured: Belief) -> Region:
+    """What the feasible measured architectures dominate, seen from a little beyond the worst of their front."""
+    feasible = measured.mean[measured.log_feasible == 0]
+    front = feasible[non_dominated(feasible, ["min"] * feasible.shape[1])] if len(feasible) else feasible
+    seen = front if len(front) else measured.mean
+    width = np.ptp(seen, axis=0)
+    width = np.where(width > 0, width, np.ptp(measured.mean, axis=0))
+    width = np.where(width > 0, width, np.maximum(np.abs(seen).max(axis=0), 1.0))
+    return Region.of(seen.max(axis=0) + _MARGIN * width, front)
