@@ -4,14 +4,19 @@ from hardware.building import measure_end_to_end
 from hardware.bundle import OnnxModule, ParityError, deploy
 from hardware.device import Device, DeviceError
 from hardware.energy import measure_energy
+from hardware.importing import import_latency
 from hardware.measuring import measure
 from hardware.memory import measure_memory
-from hardware.table import LatencyTable, TableError
+from hardware.model import LatencyModel, TableError, load_latency
+from hardware.predicted import LatencyPredictor
+from hardware.table import LatencyTable
 from hardware.timing import Measurement, Protocol
 
 __all__ = [
     "Device",
     "DeviceError",
+    "LatencyModel",
+    "LatencyPredictor",
     "LatencyTable",
     "Measurement",
     "OnnxModule",
@@ -19,6 +24,8 @@ __all__ = [
     "Protocol",
     "TableError",
     "deploy",
+    "import_latency",
+    "load_latency",
     "measure",
     "measure_end_to_end",
     "measure_energy",

@@ -14,8 +14,9 @@ from hardware.backends import Runner, create
 from hardware.backends.base import Part
 from hardware.device import Device
 from hardware.measuring import measure_interleaved, prepared
+from hardware.model import TableError
 from hardware.provenance import provenance
-from hardware.table import LatencyTable, Probe, Progress, TableError
+from hardware.table import LatencyTable, Probe, Progress
 from hardware.timing import Measurement, Protocol
 from supernet import Architecture, SuperNetwork
 from supernet.blockmap import REST, Block

@@ -23,10 +23,6 @@ Progress = Callable[[str, int, int], None]
 """Called with what is being measured, how many are done, and how many there are."""
 
 
-class TableError(ValueError):
-    """A latency table cannot be read, or belongs to another device, machine or space."""
-
-
 @dataclass(frozen=True)
 class Probe:
     """A whole sub-network, measured in turns with the blocks: one median (ms) for each group of blocks.
@@ -91,7 +87,7 @@ class LatencyTable:
         return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
 
     def latency(self, architectures: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
-        """Predicted latency in ms of a batch on the device, shape (n_architectures,)."""
+        """Predicted latency in ms of a batch on the device, shape (n_architectures,); NaN where a block is missing."""
         corrected = self.correction.of_blocks(self._latencies, self._traits)
         return self._summed(corrected, architectures) + self.correction.intercept
 
@@ -117,8 +113,9 @@ class LatencyTable:
 
     @cached_property
     def _latencies(self) -> NDArray[np.float64]:
-        """Of each key, beyond an empty call, in ms."""
-        measured = [self.blocks[key].median_ms if key in self.blocks else 0.0 for key in self.keys]
+        """Of each key, beyond an empty call, in ms; NaN where it was not measured."""
+        rest = {key: 0.0 for key in self.keys if key.startswith(REST)}
+        measured = [self.blocks[k].median_ms if k in self.blocks else rest.get(k, np.nan) for k in self.keys]
         return np.maximum(np.array(measured) - self.empty_call_ms, 0.0)
 
     @cached_property

@@ -1,14 +1,14 @@
 """The file of a latency table: one JSON object, columns rather than records."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hardware.device import Device
 from hardware.fitting import TRAITS, Correction
-from hardware.table import Probe, TableError
+from hardware.model import TableError, read_json, write_json
+from hardware.table import Probe
 from hardware.timing import Measurement
 from supernet import SearchSpace
 from supernet.slots import Slots
@@ -24,10 +24,7 @@ _COLUMNS = ("median_ms", "quantiles_ms", "interval_ms", "repeats", "stable")
 
 def write(table: "LatencyTable", path: Path) -> None:
     """Atomically; folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(described(table), separators=(",", ":")))
-    temporary.replace(path)
+    write_json(described(table), path)
 
 
 def described(table: "LatencyTable") -> dict[str, Any]:
@@ -59,8 +56,8 @@ def described(table: "LatencyTable") -> dict[str, Any]:
 
 def read(path: Path) -> dict[str, Any]:
     """The attributes of a table. Raises TableError for a file that is none."""
+    data = read_json(path)
     try:
-        data = json.loads(path.read_text())
         if data.get("format") != _FORMAT or data.get("version") not in _READABLE:
             raise TableError(f"{path} is not a latency table of version {' or '.join(map(str, _READABLE))}")
         space = SearchSpace.from_description(data["space"])
@@ -76,9 +73,7 @@ def read(path: Path) -> dict[str, Any]:
             "error": data["error"],
             **(_blocks_of_version_1(data) if data["version"] == 1 else _blocks(data)),
         }
-    except OSError as error:
-        raise TableError(f"cannot read the latency table {path}: {error}") from error
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise TableError(f"{path} is not a complete latency table ({type(error).__name__}: {error})") from error
 
 

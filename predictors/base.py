@@ -45,17 +45,22 @@ class Predictor(BaseEstimator):
         The mean is the median where the targets are warped. Raises NotFittedError before `fit`, ValueError for another
         number of features than in `fit`, NaN or infinity.
         """
-        check_is_fitted(self, "preparation_")
-        features = _finite("X", _matrix(X))
-        if features.shape[1] != self.n_features_in_:
-            raise ValueError(f"X has {features.shape[1]} features, but fit saw {self.n_features_in_}")
-        prepared = self.preparation_
+        prepared, steps = self._steps(X)
         if prepared.is_constant:
-            return np.full(len(features), prepared.mean), np.full(len(features), prepared.scale)
-        steps = [features[i : i + PREDICTION_ROWS] for i in range(0, len(features), PREDICTION_ROWS)]
+            n = sum(map(len, steps))
+            return np.full(n, prepared.mean), np.full(n, prepared.scale)
         with one_thread():
             means, stds = zip(*(self._predict(prepared.columns(step)) for step in steps), strict=True)
         return prepared.estimate(np.concatenate(means), np.concatenate(stds))
+
+    def predict_mean(self, X: ArrayLike) -> Floats:
+        """The mean alone, as in `predict`; for some predictors much cheaper."""
+        prepared, steps = self._steps(X)
+        if prepared.is_constant:
+            return np.full(sum(map(len, steps)), prepared.mean)
+        with one_thread():
+            means = np.concatenate([self._mean(prepared.columns(step)) for step in steps])
+        return prepared.estimate(means, np.zeros(len(means)))[0]
 
     def _fit(self, X: Floats, z: Floats) -> None:
         raise NotImplementedError(f"{type(self).__name__} must define _fit")
@@ -79,6 +84,17 @@ class Predictor(BaseEstimator):
     def _member(self) -> "Predictor":
         """An unfitted predictor to learn from some of the rows that this one has learnt from."""
         return clone(self)  # type: ignore[no-any-return]
+
+    def _mean(self, X: Floats) -> Floats:
+        return self._predict(X)[0]
+
+    def _steps(self, X: ArrayLike) -> tuple[Preparation, list[Floats]]:
+        """The preparation, and features to predict for in parts of bounded size."""
+        check_is_fitted(self, "preparation_")
+        features = _finite("X", _matrix(X))
+        if features.shape[1] != self.n_features_in_:
+            raise ValueError(f"X has {features.shape[1]} features, but fit saw {self.n_features_in_}")
+        return self.preparation_, [features[i : i + PREDICTION_ROWS] for i in range(0, len(features), PREDICTION_ROWS)]
 
     def _fitted(self, preparation: Preparation, X: Floats, y: Floats) -> Self:
         self.n_features_in_ = X.shape[1]

@@ -80,6 +80,11 @@ class GaussianProcess(Predictor):
         explained = (solve_triangular(self._factor, cross.T, lower=True) ** 2).sum(axis=0)
         return cross @ self._weights, np.sqrt(np.maximum(signal - explained, 0.0) + noise)
 
+    def _mean(self, X: Floats) -> Floats:
+        cross, _ = _kernel(X / self._column_scale, self._rows, self.hyperparameters_)
+        mean: Floats = cross @ self._weights
+        return mean
+
     def _member(self) -> "GaussianProcess":
         """Starts where this one ended, and needs few steps from there."""
         member = GaussianProcess(**{**self.get_params(), "max_iter": min(self.max_iter, MEMBER_ITERATIONS)})

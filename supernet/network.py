@@ -111,6 +111,14 @@ class SuperNetwork(nn.Module, ABC):
         """How the family's authors name the tensors of the checkpoints that they publish; None: there are none."""
         return None
 
+    def published_blocks(self, architecture: Mapping[str, Any]) -> Mapping[str, Sequence[str]] | None:
+        """What each block of a sub-network (see `block_genes`) runs, as the family's authors name it in latency tables.
+
+        A block may run several entries of a table; None: the authors publish no tables. An architecture may have an
+        image size that is not of this space.
+        """
+        return None
+
     # --- acting as a sub-network ---
 
     def share(self, architecture: Architecture) -> dict[str, Tensor]:

@@ -72,6 +72,11 @@ class Slots:
         row[list(fixed)] = list(fixed.values())
         return self.space.decode(row[None])[0]
 
+    def complete(self, learn: Callable[[Architecture], None]) -> None:
+        """Calls `learn` as `ids` does until every state that an architecture can show is known."""
+        while (architecture := self.next_unknown()) is not None:
+            learn(architecture)
+
     def describe(self) -> dict[str, Any]:
         """The tables as JSON-compatible data."""
         return {

@@ -2,6 +2,7 @@
 
 from hardware.backends.base import Backend
 from hardware.backends.cuda import CudaCompile, CudaEager, CudaGraphs
+from hardware.backends.imported import Imported
 from hardware.backends.onnxruntime import OnnxRuntime, OnnxRuntimeCuda, OnnxRuntimeTensorRT
 from hardware.backends.openvino import OpenVino
 from hardware.backends.torch import TorchCompile, TorchEager
@@ -11,6 +12,7 @@ _BACKENDS: dict[str, type[Backend]] = {
     "cuda": CudaEager,
     "cuda_compile": CudaCompile,
     "cuda_graphs": CudaGraphs,
+    "imported": Imported,
     "onnxruntime": OnnxRuntime,
     "onnxruntime_cuda": OnnxRuntimeCuda,
     "onnxruntime_tensorrt": OnnxRuntimeTensorRT,

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from hardware.building import extended
+from hardware.model import TableError
 from hardware.remote.packing import EMPTY, FORMAT, TABLE, probe_name
 from hardware.remote.templates.ledger import Ledger, LedgerError, digest_of
 from hardware.remote.templates.profile import MANIFEST, RESULTS
-from hardware.table import LatencyTable, TableError
+from hardware.table import LatencyTable
 from hardware.timing import Measurement
 
 _MACHINE = ("cpu", "cores", "system", "python", "versions", "date")

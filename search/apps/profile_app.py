@@ -10,9 +10,10 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from hardware import LatencyTable
+from hardware import LatencyModel, LatencyTable, import_latency
+from hardware.importing import PUBLISHED
 from hardware.remote import Host, read_profile, write_profile_bundle
-from search.apps.setup import Setup, output_folder
+from search.apps.setup import Setup, described_error, described_size, output_folder
 from search.errors import SearchError
 from supernet import SuperNetwork
 
@@ -55,8 +56,16 @@ def bundle(setup: Setup) -> None:
 
 
 def import_(setup: Setup) -> None:
-    """Makes the table of what the device measured."""
-    table = read_profile(bundle_folder(setup), setup.config.results)
+    """Makes the table of what the device measured, or of what others did."""
+    config = setup.config
+    if config.results is not None and (Path(config.results).suffix in PUBLISHED or Path(config.results).is_dir()):
+        published = import_latency(
+            config.results, setup.net, setup.device, column=config.column, fixed=dict(config.fixed)
+        )
+        published.save(table_path(setup))
+        show(setup, published)
+        return
+    table = read_profile(bundle_folder(setup), config.results)
     if table.space.fingerprint != setup.net.space.fingerprint:
         raise SearchError(f"{bundle_folder(setup)} is of another search space than {setup.net.name}'s")
     table.save(table_path(setup))
@@ -80,14 +89,17 @@ def table_path(setup: Setup) -> Path:
     return setup.folder / f"latency_{setup.device.name}.json"
 
 
-def show(setup: Setup, table: LatencyTable) -> None:
+def show(setup: Setup, table: LatencyModel) -> None:
     """Prints how well the table predicts, what it spans, and where it is."""
     console = Console()
-    if any(probe.held_out for probe in table.probes):
+    if isinstance(table, LatencyTable) and any(probe.held_out for probe in table.probes):
         console.print(comparison(table, setup.net))
-    smallest, largest = table.latency([setup.net.smallest, setup.net.largest])
+    smallest, largest = (
+        "not known" if np.isnan(ms) else f"{ms:.3f} ms" for ms in table.latency([setup.net.smallest, setup.net.largest])
+    )
     console.print(
-        f"smallest sub-network {smallest:.3f} ms, largest {largest:.3f} ms\ntable in {table_path(setup)}",
+        f"{described_size(table)}: {described_error(table)}\n"
+        f"smallest sub-network {smallest}, largest {largest}\ntable in {table_path(setup)}",
         soft_wrap=True,
         highlight=False,
     )

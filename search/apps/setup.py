@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from hardware import Device, DeviceError, LatencyTable, measure_end_to_end, measure_energy, measure_memory
+from hardware import (
+    Device,
+    DeviceError,
+    LatencyModel,
+    LatencyTable,
+    load_latency,
+    measure_end_to_end,
+    measure_energy,
+    measure_memory,
+)
 from hardware.energy import energy_counter
 from hardware.provenance import cpu_model
 from search.errors import SearchError
@@ -92,19 +101,20 @@ class Setup:
         return instantiate(config)  # type: ignore[no-any-return]
 
     @cached_property
-    def table(self) -> LatencyTable:
+    def table(self) -> LatencyModel:
         """The device's latency table, kept in the folder: the configured one, or one measured on this machine.
 
         Raises SearchError for a configured one of another device or space.
         """
         kept = self.folder / f"latency_{self.device.name}.json"
-        if path := self.config.get("latency_table"):
-            table = self._ready_table(Path(path))
-            if Path(path).resolve() != kept.resolve():
+        if given := self.config.get("latency_table"):
+            path = Path(given) / kept.name if Path(given).is_dir() else Path(given)
+            table = self._ready_table(path)
+            if path.resolve() != kept.resolve():
                 table.save(kept)
         else:
             table = LatencyTable.build(self.net, self.device, path=kept, n_held_out=self.config.get("check", 0))
-        logger.info("latency table: %d blocks on %s, %s", len(table.blocks), self.device.name, described_error(table))
+        logger.info("latency table: %s on %s, %s", described_size(table), self.device.name, described_error(table))
         return table
 
     def objectives(self, names: list[str]) -> list[Objective]:
@@ -139,8 +149,8 @@ class Setup:
     def _named(self, objective: Objective, n_devices: int) -> Objective:
         return objective if n_devices == 1 else replace(objective, name=f"{objective.name}@{self.device.name}")
 
-    def _ready_table(self, path: Path) -> LatencyTable:
-        table = LatencyTable.load(path)
+    def _ready_table(self, path: Path) -> LatencyModel:
+        table = load_latency(path)
         if table.space.fingerprint != self.net.space.fingerprint:
             raise SearchError(f"{path} is a latency table of another search space than {self.net.name}'s")
         there, here = ({k: v for k, v in d.describe().items() if k != "name"} for d in (table.device, self.device))
@@ -206,7 +216,12 @@ class Setup:
         return Objective(name, goal="min", measure=lambda archs: self.net.costs(archs)[name], expensive=False)
 
 
-def described_error(table: LatencyTable) -> str:
+def described_size(table: LatencyModel) -> str:
+    """What a latency model is made of, in words."""
+    return f"{len(table.blocks)} blocks" if isinstance(table, LatencyTable) else "a fit to whole sub-networks"
+
+
+def described_error(table: LatencyModel) -> str:
     """The table's own error on end-to-end measurements that it was not fitted to, in words."""
     if not table.error:
         return "its error is not known: too few end-to-end measurements"

@@ -192,6 +192,43 @@ class ElasticMBConv(SuperNetwork):
         self.count_tail(tally, width, size)
         return tally.result()
 
+    def published_blocks(self, architecture: Mapping[str, Any]) -> dict[str, list[str]]:
+        """As in Once-for-All's latency tables."""
+        r, width = architecture["r"], self.first_block()["out_chs"]
+        size = int(halved(np.array(r)))
+        skip = self.stem_width == width
+        blocks = {"stem": [ofa.table_entry("Conv", (r, self.in_chans), (size, self.stem_width))]}
+        first = ofa.MBConv(self.stem_width, width, self.stem_width, 1, 3, 1, skip, False, "re")
+        blocks["blocks.0.0"] = [self.published_block(first, size, size)]
+        for index, (s, b) in enumerate(self.places):
+            if b >= architecture["d"][s]:
+                continue
+            stage, before, ratio = self.stages[s], size, architecture["e"][index]
+            stride = stage.stride if b == 0 else 1
+            size = -(-size // stride)
+            block = ofa.MBConv(
+                width,
+                stage.width,
+                make_divisible(width * ratio),
+                ratio,
+                architecture["ks"][index],
+                stride,
+                stride == 1 and width == stage.width,
+                stage.squeeze_excite,
+                stage.activation,
+            )
+            blocks[f"blocks.{s + 1}.{b}"] = [self.published_block(block, before, size)]
+            width = stage.width
+        return blocks | self.published_tail_blocks(width, size)
+
+    def published_block(self, block: ofa.MBConv, before: int, after: int) -> str:
+        """The entry of an inverted residual, from `before` to `after` pixels wide, in the family's latency tables."""
+        raise NotImplementedError
+
+    def published_tail_blocks(self, width: int, size: int) -> dict[str, list[str]]:
+        """The entries of every block behind the last elastic one, which gives `width` channels of `size` pixels."""
+        raise NotImplementedError
+
     def count_tail(self, tally: Tally, width: int, size: Counts) -> None:
         """Adds what is behind the last elastic block, which gives `width` channels of `size` x `size` pixels."""
         raise NotImplementedError

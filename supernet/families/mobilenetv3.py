@@ -78,6 +78,32 @@ class ElasticMobileNetV3(ElasticMBConv):
         tally.conv(self.head_widths[0], self.head_widths[1], 1, norm=False)
         tally.linear(self.head_widths[1], self.num_classes)
 
+    def published_block(self, block: ofa.MBConv, before: int, after: int) -> str:
+        """Tells the expanded channels, the gate and the activation."""
+        return ofa.table_entry(
+            "expanded_conv",
+            (before, block.inputs),
+            (after, block.outputs),
+            expand=block.middle,
+            kernel=block.kernel,
+            stride=block.stride,
+            idskip=int(block.skip),
+            se=int(block.squeeze_excite),
+            hs=int(block.activation == "hs"),
+        )
+
+    def published_tail_blocks(self, width: int, size: int) -> dict[str, list[str]]:
+        """The last convolution, then pooling, the one behind it and the classifier."""
+        wide, wider = self.head_widths
+        return {
+            f"blocks.{len(self.stages) + 1}.0": [ofa.table_entry("Conv_1", (size, width), (size, wide))],
+            "head": [
+                ofa.table_entry("AvgPool2D", (size, wide), (1, wide)),
+                ofa.table_entry("Conv_2", (1, wide), (1, wider)),
+                ofa.table_entry("Logits", (1, wider), (self.num_classes,)),
+            ],
+        }
+
     def published_tail(self) -> dict[str, str]:
         """The authors' names behind the last elastic block."""
         last = f"blocks.{len(self.stages) + 1}.0"

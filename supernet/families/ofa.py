@@ -6,6 +6,7 @@ names of static networks for elastic ones, and so does this.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from timm.layers import make_divisible
@@ -38,6 +39,27 @@ _BEFORE = {
     "blocks.0.0.conv_pw": "blocks.0.conv.point_linear.conv",
     "blocks.0.0.bn2": "blocks.0.conv.point_linear.bn",
 }
+
+
+@dataclass(frozen=True)
+class MBConv:
+    """An inverted residual: channels in, out and between, and how they are expanded; kernel, stride and the rest."""
+
+    inputs: int
+    outputs: int
+    middle: int
+    ratio: int
+    kernel: int
+    stride: int
+    skip: bool
+    squeeze_excite: bool
+    activation: str
+
+
+def table_entry(kind: str, before: tuple[int, ...], after: tuple[int, ...], **settings: int) -> str:
+    """Name of a layer in the authors' latency tables; shapes are (width in pixels, channels), or (features,)."""
+    shapes = ["x".join(map(str, [*shape[:-1], *shape[:-1], shape[-1]])) for shape in (before, after)]
+    return "-".join([kind, f"input:{shapes[0]}", f"output:{shapes[1]}", *(f"{k}:{v}" for k, v in settings.items())])
 
 
 def scaled(channels: int, width_mult: float) -> int:

@@ -63,6 +63,27 @@ class ElasticProxylessNAS(ElasticMBConv):
         tally.conv(width, self.head_width, size)
         tally.linear(self.head_width, self.num_classes)
 
+    def published_block(self, block: ofa.MBConv, before: int, after: int) -> str:
+        """Tells the expansion ratio; there are no gates."""
+        return ofa.table_entry(
+            "expanded_conv",
+            (before, block.inputs),
+            (after, block.outputs),
+            expand=block.ratio,
+            kernel=block.kernel,
+            stride=block.stride,
+            idskip=int(block.skip),
+        )
+
+    def published_tail_blocks(self, width: int, size: int) -> dict[str, list[str]]:
+        """The last convolution, then pooling and the classifier."""
+        return {
+            "head": [
+                ofa.table_entry("Conv_1", (size, width), (size, self.head_width)),
+                ofa.table_entry("Logits", (size, self.head_width), (self.num_classes,)),
+            ]
+        }
+
     def published_tail(self) -> dict[str, str]:
         """The authors' names behind the last elastic block."""
         return {

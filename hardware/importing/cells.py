@@ -1,0 +1,94 @@
+"""CSV files of measurements: cells that know where they are."""
+
+import csv
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hardware.model import TableError
+from supernet import Choice
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The rows of a CSV file with a header.
+
+    Args:
+        path: of the file.
+        header: names of the columns.
+        lines: number of the line in the file, of each row.
+        rows: cells by name of their column.
+    """
+
+    path: Path
+    header: tuple[str, ...]
+    lines: tuple[int, ...]
+    rows: tuple[dict[str, str], ...]
+
+    @classmethod
+    def read(cls, path: Path) -> "Sheet":
+        """Raises TableError for a file that is none, or has rows of another length than its header."""
+        try:
+            with path.open(newline="", encoding="utf-8-sig") as file:
+                reader = csv.reader(file)
+                header = tuple(name.strip() for name in next(reader, []))
+                numbered = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise TableError(f"cannot read {path}: {error}") from error
+        if not numbered or len(set(header)) < len(header):
+            raise TableError(f"{path} must have a header of different names and a row for each architecture")
+        for line, row in numbered:
+            if len(row) != len(header):
+                raise TableError(f"{path}, line {line}: {len(row)} cells, but the header has {len(header)}")
+        rows = tuple(dict(zip(header, (cell.strip() for cell in row), strict=True)) for _, row in numbered)
+        return cls(path, header, tuple(line for line, _ in numbered), rows)
+
+    def without_blanks(self, column: str) -> "Sheet":
+        """The rows that have something in a column."""
+        filled = [i for i, row in enumerate(self.rows) if row[column]]
+        return Sheet(self.path, self.header, tuple(self.lines[i] for i in filled), tuple(self.rows[i] for i in filled))
+
+    def error(self, row: int, column: str, what: str) -> TableError:
+        """An error about a cell."""
+        return TableError(f"{self.path}, line {self.lines[row]}, column {column}: {what}")
+
+    def number(self, row: int, column: str, *, positive: bool = False) -> float:
+        """The number in a cell. Raises TableError where there is none (or it is not above 0)."""
+        text = self.rows[row][column]
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value) or (positive and value <= 0.0):
+            raise self.error(row, column, f"{text!r} is not a number{' above 0' if positive else ''}")
+        return value
+
+    def object(self, row: int, column: str) -> dict[str, Any]:
+        """The JSON object in a cell. Raises TableError where there is none."""
+        text = self.rows[row][column]
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise self.error(row, column, f"not JSON ({error}): {text[:60]!r}") from error
+        if not isinstance(value, dict):
+            raise self.error(row, column, f"not a JSON object: {text[:60]!r}")
+        return value
+
+    def values(self, row: int, choice: Choice) -> Any:
+        """The value of a choice in its cell: JSON, or one digit for each position. Raises TableError otherwise."""
+        text = self.rows[row][choice.name]
+        if choice.repeat is not None and text.isdigit() and len(text) == choice.repeat:
+            return [int(digit) for digit in text]
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError as error:
+            expected = "a JSON value" if choice.repeat is None else f"{choice.repeat} digits or a JSON list"
+            raise self.error(row, choice.name, f"expected {expected}, got {text[:60]!r}") from error
+
+
+def joined(names: Sequence[str], most: int = 12) -> str:
+    """Names for a message."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

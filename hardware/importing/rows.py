@@ -1,0 +1,114 @@
+"""CSV files of whole networks that were measured, as latency predictors."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardware.device import Device
+from hardware.importing.cells import Sheet, joined
+from hardware.model import TableError
+from hardware.predicted import LatencyPredictor
+from supernet import ArchitectureError, SearchSpace, SuperNetwork
+from supernet.families.hat import LATENCY_FEATURES
+from supernet.families.hat.published import n_attended
+
+FEWEST = 5
+"""Measurements below which nothing can be fitted."""
+
+_ARCHITECTURE = "architecture"
+_NOT_LATENCIES = ("row", "id", "index", "")
+_HAT_LATENCIES = ("latency_mean_encoder", "latency_mean_decoder")
+
+Values = NDArray[np.float64]
+
+
+def fitted(
+    path: Path,
+    net: SuperNetwork,
+    device: Device,
+    column: str | None,
+    fixed: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+) -> LatencyPredictor:
+    """The predictor out of a CSV file, as `hardware.import_latency` says."""
+    sheet = Sheet.read(path)
+    averaged = set(LATENCY_FEATURES) <= set(sheet.header)
+    present = {choice.name for choice in net.space.choices} & set(sheet.header)
+    if not (averaged or _ARCHITECTURE in sheet.header or present):
+        names = joined([choice.name for choice in net.space.choices])
+        raise TableError(
+            f"{path} must have a column {_ARCHITECTURE!r}, or one for each of {names}; it has {joined(sheet.header)}"
+        )
+    columns = _latency_columns(sheet, net.space, column, averaged)
+    for name in columns:
+        sheet = sheet.without_blanks(name)
+    if len(sheet.rows) < FEWEST:
+        raise TableError(f"{path} holds {len(sheet.rows)} measurements of {' + '.join(columns)}: give {FEWEST} or more")
+    latencies = np.array(
+        [sum(sheet.number(row, name, positive=True) for name in columns) for row in range(len(sheet.rows))]
+    )
+    rows = _averages(sheet, net.space) if averaged else _genes(sheet, net.space, fixed)
+    return LatencyPredictor.fit(
+        device,
+        net.space,
+        rows,
+        latencies,
+        description="hat_averages" if averaged else "genes",
+        provenance={**provenance, "column": " + ".join(columns), "n_measurements": len(rows)},
+    )
+
+
+def _latency_columns(sheet: Sheet, space: SearchSpace, column: str | None, averaged: bool) -> tuple[str, ...]:
+    if column is not None:
+        if column not in sheet.header:
+            raise TableError(f"{sheet.path} has no column {column!r}: it has {joined(sheet.header)}")
+        return (column,)
+    if averaged:
+        if missing := [name for name in _HAT_LATENCIES if name not in sheet.header]:
+            raise TableError(f"{sheet.path} has no column {missing[0]!r}: give the column of latencies")
+        return _HAT_LATENCIES
+    known = {choice.name for choice in space.choices} | {_ARCHITECTURE, *_NOT_LATENCIES}
+    others = [name for name in sheet.header if name not in known]
+    named = [name for name in others if "latency" in name.lower()] or others
+    if len(named) != 1:
+        raise TableError(
+            f"{sheet.path} has {len(named)} columns that may be latencies: give column=..., "
+            f"one of {joined(named or sheet.header)}"
+        )
+    return (named[0],)
+
+
+def _genes(sheet: Sheet, space: SearchSpace, fixed: Mapping[str, Any]) -> Values:
+    """Genes of the architectures, shape (n, n_genes)."""
+    present = [choice for choice in space.choices if choice.name in sheet.header]
+    architectures = []
+    for row in range(len(sheet.rows)):
+        if _ARCHITECTURE in sheet.header:
+            column, mapping = _ARCHITECTURE, sheet.object(row, _ARCHITECTURE)
+        else:
+            column, mapping = present[0].name, {choice.name: sheet.values(row, choice) for choice in present}
+        try:
+            architectures.append(space.validate({**fixed, **mapping}))
+        except ArchitectureError as error:
+            raise sheet.error(row, column, str(error)) from error
+    return space.encode(architectures).astype(np.float64)
+
+
+def _averages(sheet: Sheet, space: SearchSpace) -> Values:
+    """HAT's averaged features, shape (n, 10)."""
+    choices = {choice.name: choice for choice in space.choices}
+    rows = np.array([[sheet.number(row, name) for name in LATENCY_FEATURES] for row in range(len(sheet.rows))])
+    for name, column in zip(LATENCY_FEATURES, rows.T, strict=True):
+        choice = choices.get(name.removesuffix("_avg"))
+        if choice is None:
+            raise TableError(f"{sheet.path} is of HAT's translation Transformers: this super-network has no {name!r}")
+        values = [n_attended(v) if choice.name == "decoder_arbitrary_ende_attn" else v for v in choice.values]
+        if not ((column > min(values) - 1e-3) & (column < max(values) + 1e-3)).any():
+            raise TableError(
+                f"{sheet.path} is of another super-network: {name} is {column.min():g}..{column.max():g} there, "
+                f"{min(values)}..{max(values)} here"
+            )
+    return rows

@@ -1,0 +1,84 @@
+"""What tells the latency of any architecture on a device: a table of blocks, or a fit to whole networks."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardware.device import Device
+from supernet import SearchSpace
+
+
+class TableError(ValueError):
+    """A latency table cannot be read, or belongs to another device, machine or space."""
+
+
+class LatencyModel(Protocol):
+    """Latency in ms of every architecture of a space on one device.
+
+    Attributes:
+        device: what it is the latency of.
+        provenance: where the numbers come from, as JSON-compatible data.
+        error: MAPE in percent and Spearman's rank correlation on architectures that were measured and not fitted to,
+            and how many there were; empty where none were.
+    """
+
+    @property
+    def device(self) -> Device: ...  # noqa: D102
+    @property
+    def provenance(self) -> dict[str, Any]: ...  # noqa: D102
+    @property
+    def error(self) -> dict[str, float]: ...  # noqa: D102
+
+    @property
+    def space(self) -> SearchSpace:
+        """The space whose architectures it takes."""
+        ...
+
+    @property
+    def scope(self) -> str:
+        """Digest of everything but the architecture that a latency depends on."""
+        ...
+
+    def latency(self, architectures: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+        """Latency in ms of a batch, shape (n_architectures,); NaN where nothing is known of an architecture's parts."""
+        ...
+
+    def save(self, path: str | Path) -> None:
+        """Writes one JSON file, which `hardware.load_latency` reads."""
+        ...
+
+
+def load_latency(path: str | Path) -> LatencyModel:
+    """Reads what any latency model's `save` wrote. Raises TableError for anything else."""
+    from hardware.predicted import FORMAT, LatencyPredictor
+    from hardware.table import LatencyTable
+
+    if read_json(Path(path)).get("format") == FORMAT:
+        return LatencyPredictor.load(path)
+    return LatencyTable.load(path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a file. Raises TableError where there is none."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TableError(f"cannot read the latency table {path}: {error}") from error
+    except ValueError as error:
+        raise TableError(f"{path} is not a complete latency table ({type(error).__name__}: {error})") from error
+    if not isinstance(data, dict):
+        raise TableError(f"{path} is not a latency table: it holds no JSON object")
+    return data
+
+
+def write_json(data: Mapping[str, Any], path: Path) -> None:
+    """Writes an object atomically; folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(data, separators=(",", ":")), encoding="utf-8")
+    temporary.replace(path)

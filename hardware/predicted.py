@@ -1,0 +1,162 @@
+"""Latency of any architecture from measurements of some whole networks, as others publish them."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+import predictors
+from hardware import fitting
+from hardware.device import Device
+from hardware.model import TableError, read_json, write_json
+from predictors.robust import Robust
+from supernet import SearchSpace
+from supernet.families.hat import latency_features
+
+FORMAT = "supernet-search latency predictor"
+_VERSION = 1
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Description:
+    """How architectures are described to the predictor.
+
+    Args:
+        rows: what is kept of a list of architectures in a space, shape (n_architectures, n_numbers).
+        columns: what the predictor sees of rows, shape (n_architectures, n_columns).
+    """
+
+    rows: Callable[[SearchSpace, Sequence[Mapping[str, Any]]], Values]
+    columns: Callable[[SearchSpace, Values], Values]
+
+
+DESCRIPTIONS = {
+    "genes": Description(
+        rows=lambda space, architectures: space.encode(architectures).astype(np.float64),
+        columns=lambda space, rows: space.features(rows.astype(np.int64)).astype(np.float64),
+    ),
+    "hat_averages": Description(rows=lambda _, architectures: latency_features(architectures), columns=lambda _, r: r),
+}
+"""All genes, or the ten averaged features that HAT's authors publish (arXiv:2005.14187)."""
+
+
+@dataclass(frozen=True, eq=False)
+class LatencyPredictor:
+    """A latency model fitted to whole networks that were measured on a device; see `LatencyModel`.
+
+    The logarithm of the latency is predicted, so that errors count in percent; measurements that lie far from what the
+    others say (a machine that was slow for a while) are set aside. The measurements are kept rather than the fit, which
+    is made again when it is first needed.
+
+    Attributes:
+        description: one of `DESCRIPTIONS`.
+        rows: of the measured architectures, shape (n, n_numbers).
+        latencies_ms: shape (n,).
+        kept: which measurements are fitted to, shape (n,).
+        error: as in `LatencyModel`, by cross-validation, of all measurements; `n_set_aside` were not fitted to.
+    """
+
+    device: Device
+    space: SearchSpace
+    description: str
+    rows: Values
+    latencies_ms: Values
+    kept: NDArray[np.bool_]
+    provenance: dict[str, Any] = field(default_factory=dict)
+    error: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def fit(
+        cls,
+        device: Device,
+        space: SearchSpace,
+        rows: Values,
+        latencies_ms: Values,
+        *,
+        description: str = "genes",
+        provenance: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Chooses which measurements to fit to, and tells the error."""
+        columns = DESCRIPTIONS[description].columns(space, rows)
+        robust = Robust().fit(columns, np.log(latencies_ms))
+        if robust.preparation_.is_constant:
+            kept, error = np.ones(len(rows), dtype=bool), {}
+        else:
+            kept = robust.kept_
+            error = fitting.errors(np.exp(robust.left_out_), latencies_ms)
+            error |= {"n_set_aside": float((~kept).sum())} if error else {}
+        return cls(device, space, description, rows, latencies_ms, kept, dict(provenance or {}), error)
+
+    @property
+    def scope(self) -> str:
+        """Digest of the device and the measurements."""
+        decisive = [self.device.describe(), self.space.fingerprint, self.description, self._measurements()]
+        return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
+
+    def latency(self, architectures: Sequence[Mapping[str, Any]]) -> Values:
+        """Predicted latency in ms of a batch on the device, shape (n_architectures,)."""
+        if not len(architectures):
+            return np.zeros(0)
+        described = DESCRIPTIONS[self.description]
+        rows = described.rows(self.space, [self.space.validate(architecture) for architecture in architectures])
+        return np.exp(self._predictor.predict_mean(described.columns(self.space, rows)))
+
+    @cached_property
+    def _predictor(self) -> predictors.Predictor:
+        columns = DESCRIPTIONS[self.description].columns(self.space, self.rows)
+        return predictors.create("gp").fit(columns[self.kept], np.log(self.latencies_ms[self.kept]))
+
+    # --- files ---
+
+    def save(self, path: str | Path) -> None:
+        """Writes the measurements as JSON (atomically)."""
+        data = {
+            "format": FORMAT,
+            "version": _VERSION,
+            "device": self.device.describe(),
+            "provenance": self.provenance,
+            "error": self.error,
+            "space": self.space.describe(),
+            "description": self.description,
+            **self._measurements(),
+        }
+        write_json(data, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Reads what `save` wrote; raises TableError for anything else."""
+        data = read_json(Path(path))
+        if data.get("format") != FORMAT or data.get("version") != _VERSION:
+            raise TableError(f"{path} is not a latency predictor of version {_VERSION}")
+        try:
+            n = len(data["latencies_ms"])
+            rows = np.array(data["rows"], dtype=np.float64).reshape(n, -1)
+            latencies = np.array(data["latencies_ms"], dtype=np.float64)
+            kept = ~np.isin(np.arange(n), data["set_aside"])
+            if not (n and np.isfinite(rows).all() and np.isfinite(latencies).all() and (latencies > 0).all()):
+                raise TableError(f"{path} holds measurements that are not finite numbers, or no positive latencies")
+            if data["description"] not in DESCRIPTIONS:
+                raise TableError(f"{path}: unknown description {data['description']!r} of architectures")
+            space = SearchSpace.from_description(data["space"])
+            device = Device(**data["device"])
+            return cls(device, space, data["description"], rows, latencies, kept, data["provenance"], data["error"])
+        except TableError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise TableError(f"{path} is not a complete latency predictor ({type(error).__name__}: {error})") from error
+
+    def _measurements(self) -> dict[str, Any]:
+        whole = self.description == "genes"
+        return {
+            "rows": (self.rows.astype(int) if whole else self.rows).tolist(),
+            "latencies_ms": self.latencies_ms.tolist(),
+            "set_aside": np.flatnonzero(~self.kept).tolist(),
+        }

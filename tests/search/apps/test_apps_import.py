@@ -1,0 +1,63 @@
+"""Searching for devices that others measured, from the command line."""
+
+import csv
+
+import pandas as pd
+import pytest
+
+
+@pytest.fixture(scope="module")
+def measured(own, tmp_path_factory):
+    """Latencies of sub-networks of supernet=small on two phones, as somebody might publish them."""
+    from accidents_for_tests import small
+
+    net = small()
+    architectures = net.space.sample(40, 0)
+    costs = net.costs(architectures)
+    path = tmp_path_factory.mktemp("published") / "phones.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("architecture", "old", "new"))
+        columns = (architectures, costs["macs"] / 1e5, 1 + costs["params"] / 1e5)
+        writer.writerows((a.to_json(), macs, params) for a, macs, params in zip(*columns, strict=True))
+    return path
+
+
+@pytest.fixture(scope="module")
+def tables(app, own, measured, tmp_path_factory):
+    """A folder with the imported latencies of both."""
+    folder = tmp_path_factory.mktemp("tables")
+    for phone in ("old", "new"):
+        ran = app(
+            "profile", "import", "hardware=imported", f"hardware.name={phone}", "supernet=small",
+            f"results={measured}", f"column={phone}", f"output={folder}", "--config-dir", own,
+        )  # fmt: skip
+        assert ran.code == 0, ran.err
+        assert "on 40 sub-networks outside the fit" in ran.out
+    return folder
+
+
+def test_one_search_for_each_phone(app, small, tables, tmp_path):
+    arguments = ["deploy=none", f"latency_table={tables}", f"output={tmp_path}", *small[1:]]
+    ran = app("search", "-m", "hardware=imported", "hardware.name=old,new", *arguments)
+    assert ran.code == 0, ran.err
+    fronts = [pd.read_csv(tmp_path / f"hardware.name={phone}" / "front.csv") for phone in ("old", "new")]
+    assert all(len(front) > 0 and front["latency"].is_monotonic_increasing for front in fronts)
+    assert (tmp_path / "hardware.name=old" / "latency_old.json").is_file()
+
+
+def test_nothing_is_deployed_on_a_phone_that_is_not_here(app, small, tables, tmp_path):
+    arguments = ["hardware=imported", "hardware.name=old", f"latency_table={tables}", f"output={tmp_path}", *small[1:]]
+    ran = app("search", *arguments)
+    assert ran.code == 2
+    assert "device 'old': it was measured elsewhere" in ran.err
+    assert "deploy=none" in ran.err
+
+
+def test_a_column_must_be_chosen(app, own, measured, tmp_path):
+    ran = app(
+        "profile", "import", "hardware=imported", "hardware.name=old", "supernet=small", f"results={measured}",
+        f"output={tmp_path}", "--config-dir", own,
+    )  # fmt: skip
+    assert ran.code == 2
+    assert "give column=..., one of old, new" in ran.err
