@@ -104,7 +104,7 @@ def _checked_and_measured(
         device.require_here()
     except DeviceError:
         return found
-    return found | {"latency": kind.latency(form, partial).describe()}
+    return found | {"latency": kind.latency().describe()}
 
 
 def _size(partial: Path, making: Making) -> int:

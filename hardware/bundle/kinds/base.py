@@ -95,7 +95,7 @@ class Kind:
         model = form.runtime.load(folder, 1)
         return lambda inputs: model(inputs)[0]
 
-    def latency(self, form: Format, folder: Path) -> Measurement:
+    def latency(self) -> Measurement:
         """Latency of one inference of a batch on the device. Raises DeviceError where this machine is another one."""
         making = self.making
         inputs = making.net.example_inputs(making.architecture, making.device.batch_size)

@@ -12,8 +12,6 @@ from hardware.bundle.formats import Format
 from hardware.bundle.kinds.base import Kind
 from hardware.bundle.sample import Sample
 from hardware.bundle.templates import translating
-from hardware.measuring import measure_interleaved
-from hardware.timing import Measurement
 from supernet.tasks import Translation as TranslationTask
 from supernet.tasks.text.batching import padded
 from supernet.tasks.text.vocabulary import PAD
@@ -56,27 +54,11 @@ class Translation(Kind):
 
     def compute(self, form: Format, folder: Path) -> Callable[[dict[str, Any]], Any]:
         """Log-probabilities of given translations, by encoder and decoder step."""
-        translator = self._translator(form, folder, 1)
+        encoder, decoder = (form.runtime.load(folder, 1, part) for part in self.parts)
+        told = self.settings()
+        translator = translating.Translator(encoder, decoder, told["search"], **told["sizes"])
         return lambda inputs: translating.scored(translator, inputs)
-
-    def latency(self, form: Format, folder: Path) -> Measurement:
-        """Of whole translations: by the bundle itself where its runtime is the device's, else by PyTorch."""
-        device = self.making.device
-        if device.backend != "onnxruntime":
-            return super().latency(form, folder)
-        device.require_here()
-        translator, told = self._translator(form, folder, device.threads), self.settings()["typical"]
-        sentences = range(device.batch_size)
-        with device.pinned():
-            return measure_interleaved(
-                [lambda: [translator.translate(told["source"], told["words"]) for _ in sentences]]
-            )[0]
 
     def examples(self, folder: Path) -> str:
         """The first sample's sentence."""
         return f" {shlex.quote(self.making.raw_samples()[0][0])}"
-
-    def _translator(self, form: Format, folder: Path, threads: int) -> translating.Translator:
-        encoder, decoder = (form.runtime.load(folder, threads, part) for part in self.parts)
-        told = self.settings()
-        return translating.Translator(encoder, decoder, told["search"], **told["sizes"])

@@ -1,0 +1,99 @@
+"""A search for two devices in the translation super-network that `benchmarks/supernet/multi30k.py` trained.
+
+    python benchmarks/search/translation.py DATA TRAINED [--output FOLDER] [--budget 50] [--sentences 200]
+
+DATA is Multi30k; TRAINED holds `weights.safetensors` and `tokenizer.json`. Both devices are this machine's CPU with one
+thread, one sentence at a time: ONNX Runtime and PyTorch. Latency, of a whole translation by beam search, comes from a
+table of blocks, and is checked end to end for what is shown; the tables, and BLEU on part of the validation sentences,
+are kept in FOLDER, so that a run that was stopped goes on. BLEU of the chosen sub-networks is on all test sentences.
+"""
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import search
+import supernet
+from hardware import Device, LatencyTable, measure_end_to_end
+from hardware.provenance import provenance
+from search.result import Result
+from supernet import Architecture, SuperNetwork
+from supernet.tasks import Translation, multi30k
+from supernet.validation import Validation, validated
+
+DEVICES = (Device("onnxruntime_cpu", "onnxruntime"), Device("torch_cpu", "torch"))
+SEARCH = {"beam": 5, "length_penalty": 1.0, "max_length": 80}
+
+
+def main() -> None:
+    """Searches for each device, and shows what came out."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("trained", type=Path)
+    parser.add_argument("--output", type=Path, default=Path("runs/translation"))
+    parser.add_argument("--budget", type=int, default=50, help="architectures to validate for each device")
+    parser.add_argument("--sentences", type=int, default=200, help="validation sentences")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tables", action="store_true", help="build the latency tables alone")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    settings: dict[str, Any] = {"tokenizer": given.trained / "tokenizer.json", "search": SEARCH, "metrics": ("bleu",)}
+    task = multi30k(given.data, n_validation=given.sentences, **settings)
+    net = supernet.create("hat_transformer", space="multi30k_en_de", vocab_size=task.vocabulary.size)
+    net.load_checkpoint(given.trained / "weights.safetensors")
+    tables = {device.name: table_of(net, device, given.output) for device in DEVICES}
+    if given.tables:
+        return
+    print(f"{net.title}: {net.space.size:,} sub-networks; {given.budget} validated for each device\n")
+    print("| device | sub-network | latency ms | predicted ms | times as fast | BLEU test | MACs |")
+    print("|---|---|---|---|---|---|---|")
+    for device in DEVICES:
+        result = searched(net, task, tables[device.name], given)
+        shown(net, task, device, tables[device.name], result)
+    versions = {"torch": torch.__version__}
+    print(f"\n{provenance(versions)['cpu']}; {task.methods['bleu']}")
+
+
+def table_of(net: SuperNetwork, device: Device, folder: Path) -> LatencyTable:
+    """The device's latency table, measured here unless the folder has it."""
+    started = time.perf_counter()
+    table = LatencyTable.build(net, device, path=folder / f"latency_{device.name}.json", n_held_out=20)
+    error = {name: round(value, 3) for name, value in table.error.items()}
+    print(f"{device.name}: {len(table.blocks)} blocks in {time.perf_counter() - started:.0f} s, {error}", flush=True)
+    return table
+
+
+def searched(net: SuperNetwork, task: Translation, table: LatencyTable, given: argparse.Namespace) -> Result:
+    """The search for one device; accuracies that the other one's measured are in the store."""
+    objectives = [
+        search.Objective("bleu", goal="max", measure=Validation(net, task)),
+        search.Objective("latency", goal="min", measure=table.latency, expensive=False),
+    ]
+    store = given.output / "store.sqlite"
+    return search.run(net.space, objectives, budget=given.budget, seed=given.seed, store=store)
+
+
+def shown(net: SuperNetwork, task: Translation, device: Device, table: LatencyTable, result: Result) -> None:
+    """Rows for the front's ends and middle, and for the largest and smallest sub-networks."""
+    front = result.pareto()["architecture"].tolist()
+    named: dict[str, Architecture] = {"largest": net.largest, "best BLEU": net.space.validate(front[-1])}
+    named |= {"middle": net.space.validate(front[len(front) // 2]), "fastest": net.space.validate(front[0])}
+    named["smallest"] = net.smallest
+    chosen = list(named.values())
+    measured = [one.median_ms for one in measure_end_to_end(net, chosen, device)]
+    macs, predicted = net.costs(chosen)["macs"], table.latency(chosen)
+    for i, (name, architecture) in enumerate(named.items()):
+        score = validated(net, architecture, task, split="test")[1]["bleu"]
+        faster = measured[0] / measured[i]
+        cells = [name, f"{measured[i]:.1f}", f"{predicted[i]:.1f}", f"{faster:.2f}", f"{score:.1f}", f"{macs[i]:,}"]
+        print(f"| {device.name} | " + " | ".join(cells) + " |", flush=True)
+    spread = np.ptp(result.frame["bleu"].dropna())
+    print(f"| {device.name} | front of {len(front)}; BLEU of what was validated spans {spread:.1f} | | | | | |")
+
+
+if __name__ == "__main__":
+    main()
