@@ -45,21 +45,26 @@ def executorch(part: Part, path: Path) -> None:
 
 
 def _exported(part: Part, most: int | None) -> torch.export.ExportedProgram:
-    names = {name for axes in part.varying.values() for name in axes.values()}
-    dims = {name: torch.export.Dim(name, max=most) for name in sorted(names)}
+    dims: dict[str, torch.export.Dim] = {}
 
-    def shape(name: str) -> Mapping[int, torch.export.Dim]:
-        return {axis: dims[called] for axis, called in part.varying.get(name, {}).items()}
+    def dim(name: str) -> torch.export.Dim:
+        times, _, base = name.rpartition("*")
+        limits = [limit for limit in (most, part.most.get(base)) if limit is not None]
+        dims.setdefault(base, torch.export.Dim(base, max=min(limits, default=None)))
+        return int(times) * dims[base] if times else dims[base]
 
-    shapes = tuple(shape(name) for name in part.inputs)
+    shapes = tuple({axis: dim(name) for axis, name in part.varying.get(given, {}).items()} for given in part.inputs)
     with torch.no_grad():
         module = part.module.eval()
         return torch.export.export(module, tuple(part.inputs.values()), dynamic_shapes=_matching(module, shapes))
 
 
 def _matching(module: torch.nn.Module, shapes: tuple[Mapping[int, torch.export.Dim], ...]) -> object:
-    """The shapes in the structure of the arguments: those of `forward(*inputs)` are one tuple."""
+    """The shapes in the structure of the arguments: those of `*inputs` are a tuple in the tuple."""
     import inspect
 
     kinds = [parameter.kind for parameter in inspect.signature(module.forward).parameters.values()]
-    return (shapes,) if kinds and kinds[0] is inspect.Parameter.VAR_POSITIONAL else shapes
+    if inspect.Parameter.VAR_POSITIONAL not in kinds:
+        return shapes
+    n_fixed = kinds.index(inspect.Parameter.VAR_POSITIONAL)
+    return (*shapes[:n_fixed], shapes[n_fixed:])

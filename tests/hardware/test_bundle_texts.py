@@ -281,3 +281,20 @@ def test_a_translation_model_needs_its_task(texts, pairs, tmp_path):
     assert not list(tmp_path.iterdir())
     assert ONNX.runtime.ENDING == ".onnx"
     assert "tokenizers" not in ABSENT
+
+
+@pytest.mark.parametrize("format_", ["openvino", pytest.param("torch_export", marks=pytest.mark.slow)])
+def test_other_formats_translate_and_classify_alike(texts, pairs, tmp_path, format_):
+    pytest.importorskip({"torch_export": "torch"}.get(format_, format_))
+    net = hat()
+    architecture = net.space.validate(dict(net.largest) | {"decoder_arbitrary_ende_attn": [2, 1]})
+    folder = deploy(net, architecture, DEVICE, tmp_path / "hat", task=pairs, format=format_)
+    code, report, _ = run(folder, *SOURCES, "--repeats", 2, absent=ABSENT - {"torch"})
+    assert code == 0
+    assert [entry["translation"] for entry in report["predictions"]] == pairs.translate(
+        net.extract(architecture), SOURCES
+    )
+    net = bert()
+    folder = deploy(net, net.smallest, DEVICE, tmp_path / "bert", task=texts, format=format_)
+    code, report, _ = run(folder, "A dog runs.", "--repeats", 2, absent=ABSENT - {"torch"})
+    assert (code, len(report["predictions"][0]["top"])) == (0, 3)

@@ -14,13 +14,15 @@ ENDING = ".xml"
 Model = Callable[[dict[str, Any]], list[Any]]
 """Arrays by input name (first axis: the batch) -> the outputs in their order."""
 
+_MOST_SHAPES = 3
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
 
 def load(folder: Path, threads: int, part: str = "model") -> Model:
     """A part of the bundle's model (most have one, `model`), ready to run with this number of threads.
 
-    It is compiled once for each shape of inputs that it meets, which is quicker to run than one form for all.
+    It is compiled for each of the first few shapes of inputs that it meets, which is quicker to run than one form for
+    all; that one is for whatever comes then.
     """
     told = json.loads((Path(folder) / "runtime.json").read_text(encoding="utf-8"))
     core = openvino.Core()
@@ -36,9 +38,12 @@ def load(folder: Path, threads: int, part: str = "model") -> Model:
     def run(inputs: dict[str, Any]) -> list[Any]:
         given = {name: inputs[name] for name in names}
         shapes = tuple((name, array.shape) for name, array in given.items())
+        if shapes not in compiled and len(compiled) >= _MOST_SHAPES:
+            shapes = ()
         if shapes not in compiled:
             graph = core.read_model(str(Path(folder) / f"{part}{ENDING}"))
-            graph.reshape({name: list(shape) for name, shape in shapes})
+            if shapes:
+                graph.reshape({name: list(shape) for name, shape in shapes})
             compiled[shapes] = core.compile_model(graph, "CPU", settings)
         outputs = compiled[shapes](given)
         return [outputs[i].copy() for i in range(len(outputs))]

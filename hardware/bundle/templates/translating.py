@@ -96,16 +96,16 @@ class _State:
         self.fixed = {"mask": mask, **_named("memory", memory)}
         self.pasts: list[Any] = []
         for heads, channels in translator.pasts:
-            empty = np.zeros((1, heads, 0, channels), dtype=mask.dtype)
-            self.pasts += [empty, empty]
+            unseen = np.zeros((1, heads, 1, channels), dtype=mask.dtype)  # of a token before the first, which none sees
+            self.pasts += [unseen, unseen]
         self.own = np.where(np.eye(beam) > 0, 0.0, -np.inf).astype(mask.dtype)[None, None]
-        self.visible = self.own[..., :0]
+        self.visible = np.full_like(self.own[..., :1], -np.inf)
 
     def step(self, tokens: list[int]) -> Any:
         """Logits behind one more token of every hypothesis, shape (beam, words)."""
-        self.visible = np.concatenate([self.visible, self.own], axis=3)
         new = {"tokens": np.array([tokens], dtype=np.int64), "position": np.array([self.n_steps], dtype=np.int64)}
         logits, *self.pasts = self.decoder({**self.fixed, **new, "visible": self.visible, **_named("past", self.pasts)})
+        self.visible = np.concatenate([self.visible, self.own], axis=3)
         self.n_steps += 1
         return logits[0]
 

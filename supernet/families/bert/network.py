@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -154,7 +155,9 @@ class ElasticBert(SuperNetwork):
     def parts(self, model: nn.Module, architecture: Architecture) -> Mapping[str, Part]:
         """One part, for batches and sentences of any length; inputs have Hugging Face's names."""
         inputs = dict(zip(self.input_names, self.example_inputs(architecture, 2), strict=True))
-        return single(Logits(model, tuple(inputs)), inputs, "length")
+        return single(
+            Logits(model, tuple(inputs)), inputs, length=None if math.isinf(self.max_length) else int(self.max_length)
+        )
 
     def blocks_of(self, model: nn.Module) -> dict[str, list[nn.Module]]:
         """Embeddings, layers, and every module behind them."""

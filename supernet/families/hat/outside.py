@@ -42,7 +42,8 @@ class OutsideTranslation:
 
     def step(self, tokens: Tensor, state: "OutsideState") -> Tensor:
         """Logits behind one more token of every hypothesis."""
-        logits, *state.pasts = self._decoder([tokens, *state.begun(), *state.memory, *state.pasts])
+        logits, *pasts = self._decoder([tokens, *state.begun(), *state.memory, *state.pasts])
+        state.stepped(pasts)
         return logits
 
 
@@ -52,19 +53,23 @@ class OutsideState:
     def __init__(self, sizes: Sizes, memory: list[Tensor], beam: int) -> None:
         self.memory = memory
         self.pasts = [
-            memory[0].new_empty(len(memory[0]), layer.heads, 0, sizes.qkv // layer.heads)
+            memory[0].new_zeros(len(memory[0]), layer.heads, 1, sizes.qkv // layer.heads)  # of a token that none sees
             for layer in sizes.decoder.layers
             for _ in ("keys", "values")
         ]
         self._beam, self._n_steps = beam, 0
         self._own = torch.eye(beam).log().expand(len(memory[0]), 1, beam, beam)  # 0 within, -inf elsewhere
-        self._visible = memory[0].new_full((len(memory[0]), 1, beam, 0), -math.inf)
+        self._visible = memory[0].new_full((len(memory[0]), 1, beam, 1), -math.inf)
 
     def begun(self) -> tuple[Tensor, Tensor]:
-        """Begins a step: how many there were before, and what its tokens see."""
+        """Begins a step: how many there were before, and what its tokens see of those."""
+        return torch.tensor([self._n_steps]), self._visible
+
+    def stepped(self, pasts: list[Tensor]) -> None:
+        """Ends a step: keys and values now hold its tokens, each of which its hypothesis sees."""
+        self.pasts = pasts
         self._visible = torch.cat([self._visible, self._own], dim=3)
         self._n_steps += 1
-        return torch.tensor([self._n_steps - 1]), self._visible
 
     def reorder(self, parents: Tensor) -> None:
         """Each hypothesis goes on from hypothesis `parents[sentence, i]` of its sentence."""

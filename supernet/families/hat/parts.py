@@ -38,13 +38,15 @@ class DecoderPart(nn.Module):
         Args:
             tokens: of shape (sentences, beam).
             position: number of the tokens before, shape (1).
-            visible: 0 where a hypothesis sees a token, -inf elsewhere; shape (sentences, 1, beam, tokens of all steps).
+            visible: 0 where a hypothesis sees an earlier token, -inf elsewhere; shape (sentences, 1, beam, tokens).
             mask: as the encoder gives it.
             keys_values: of the memory, layer by layer, as the encoder gives them; then those of the earlier tokens.
         """
         half = len(keys_values) // 2
         memories, pasts = keys_values[:half], keys_values[half:]
         x = self.decoder.embed(tokens, (position + PAD + 1).expand_as(tokens))
+        own = torch.eye(tokens.shape[1], dtype=mask.dtype).log()  # 0 within, -inf elsewhere
+        visible = torch.cat([visible, own.expand(tokens.shape[0], 1, -1, -1)], dim=-1)
         present: list[Tensor] = []
         for i, layer in enumerate(self.decoder.layers):
             here = slice(2 * i, 2 * i + 2)
@@ -66,11 +68,11 @@ def translation_parts(model: TranslationTransformer) -> dict[str, Part]:
     encoder = EncoderPart(model).eval()
     with torch.no_grad():
         mask, *projected = encoder(src_tokens)
-    n_past = _STEPS * _BEAM
+    n_past = _STEPS * _BEAM + 1
     inputs = {
         "tokens": torch.full((_SENTENCES, _BEAM), UNK + 1),
         "position": torch.tensor([_STEPS]),
-        "visible": torch.zeros(_SENTENCES, 1, _BEAM, n_past + _BEAM),
+        "visible": torch.zeros(_SENTENCES, 1, _BEAM, n_past),
         "mask": mask,
         **dict(zip(memories, projected, strict=True)),
     }
@@ -78,19 +80,20 @@ def translation_parts(model: TranslationTransformer) -> dict[str, Part]:
         shape = (_SENTENCES, layer.heads, n_past, model.sizes.qkv // layer.heads)
         inputs |= {f"past_keys_{i}": torch.zeros(shape), f"past_values_{i}": torch.zeros(shape)}
     inputs = {name: inputs[name] for name in ("tokens", "position", "visible", "mask", *memories, *pasts)}
-    lengths = {1: "source_length", 2: "source_length_twice", 3: "source_length_thrice"}
     attended = [len(layer.memory) for layer in model.sizes.decoder.layers for _ in ("keys", "values")]
-    of_memory = {name: {0: BATCH, 2: lengths[n]} for name, n in zip(memories, attended, strict=True)}
+    lengths = ("source_length" if n == 1 else f"{n}*source_length" for n in attended)
+    of_memory = {name: {0: BATCH, 2: length} for name, length in zip(memories, lengths, strict=True)}
     of_memory["mask"] = {0: BATCH, 3: "source_length"}
     given: dict[str, dict[int, str]] = {
         "tokens": {0: BATCH, 1: "beam"},
-        "visible": {0: BATCH, 2: "beam", 3: "present_length"},
+        "visible": {0: BATCH, 2: "beam", 3: "past_length"},
         **dict.fromkeys(pasts, {0: BATCH, 2: "past_length"}),
         "logits": {0: BATCH, 1: "beam"},
         **dict.fromkeys(present, {0: BATCH, 2: "present_length"}),
     }
+    most = {"source_length": model.sizes.positions}
     source = {"src_tokens": {0: BATCH, 1: "source_length"}}
     return {
-        "encoder": Part(encoder, {"src_tokens": src_tokens}, ("mask", *memories), of_memory | source),
-        "decoder": Part(DecoderPart(model).eval(), inputs, ("logits", *present), of_memory | given),
+        "encoder": Part(encoder, {"src_tokens": src_tokens}, ("mask", *memories), of_memory | source, most),
+        "decoder": Part(DecoderPart(model).eval(), inputs, ("logits", *present), of_memory | given, most),
     }
