@@ -224,6 +224,7 @@ class Translation:
         if augmentation not in (None, Augmentation()):
             raise ValueError(f"task {self.name!r}: augmentation is for images, got {augmentation}")
         self._check(model)
+        self._check_room(model, "train", self._training_lengths)
         for chosen in by_tokens(self._training_lengths, batch_size, rng):
             yield self._batch("train", self._training_pairs[chosen], device)
 
@@ -293,6 +294,7 @@ class Translation:
                 f"task {self.name!r}: the {split} split has a pair of {lengths.max()} tokens, max_tokens is "
                 f"{self.max_tokens}: raise it up to the positions of the model, or take the pair out"
             )
+        self._check_room(model, split, lengths)
         for batch in by_tokens(lengths, self.batch_tokens):
             inputs, targets = self._batch(split, chosen[batch], device)
             n = int((targets != losses.IGNORED).sum())
@@ -311,6 +313,15 @@ class Translation:
                     "give the tokenizer that belongs to the checkpoint, or create the super-network with "
                     f"vocab_size={own.size}"
                 )
+
+    def _check_room(self, model: nn.Module, split: str, lengths: Indices) -> None:
+        """Raises ValueError where pairs of a split are longer than the positions of the model."""
+        room = getattr(model, "most_steps", None)
+        if room is not None and lengths.max() > room:
+            raise ValueError(
+                f"task {self.name!r}: the {split} split has a pair of {lengths.max()} tokens, the model has {room} "
+                f"positions: set max_tokens={room}, with which training leaves longer pairs out"
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_kept"}

@@ -175,6 +175,11 @@ def test_pairs_that_are_too_long_are_left_out_of_training_alone(folder):
     assert max(targets.shape[1] for _, targets in batches) <= 7
     with pytest.raises(ValueError, match="has a pair of .* tokens, max_tokens is 7"):
         toy(folder, max_tokens=7, metrics=("loss",)).evaluate(tiny_net().extract(tiny_net().smallest))
+    short = tiny_net(max_positions=6, source_length=4, target_length=4)
+    with pytest.raises(ValueError, match=r"the train split has a pair of \d+ tokens, the model has 6 .*max_tokens=6"):
+        next(toy(folder).train_batches(short.skeleton(short.largest), batch_size=99, rng=np.random.default_rng(0)))
+    with pytest.raises(ValueError, match=r"the validation split has a pair of .* the model has 6 positions"):
+        toy(folder, metrics=("loss",)).evaluate(short.extract(short.smallest))
     with pytest.raises(ValueError, match="all training pairs have more than 2 tokens"):
         toy(folder, max_tokens=2).n_batches(10)
 
