@@ -14,21 +14,25 @@ def test_a_custom_super_network_is_searched_and_deployed(tmp_path, monkeypatch):
     assert (tmp_path / "bundle" / "run.py").is_file()
 
 
-def python_blocks():
-    text = (ROOT / "README.md").read_text()
-    return [part.split("```")[0] for part in text.split("```python\n")[1:]]
+def python_code(section):
+    """The first Python block below a heading of the README."""
+    text = (ROOT / "README.md").read_text().split(f"\n## {section}\n")[1]
+    return text.split("```python\n")[1].split("```")[0]
+
+
+PROGRAM, CUSTOM = "From Python", "Your own super-network"
 
 
 def test_the_python_interface_takes_less_than_25_lines():
-    assert all(len(block.strip().splitlines()) < 25 for block in python_blocks())
+    assert all(len(python_code(section).strip().splitlines()) < 25 for section in (PROGRAM, CUSTOM))
 
 
 def test_the_code_of_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    program, custom = python_blocks()
+    program = python_code(PROGRAM)
     exec(compile(program.replace("budget=80", "budget=8"), "README.md", "exec"), {})
     assert (tmp_path / "bundle" / "run.py").is_file()
     names = {}
-    exec(compile(custom, "README.md", "exec"), names)
+    exec(compile(python_code(CUSTOM), "README.md", "exec"), names)
     net = names["TinyNet"]()
     assert net.costs([net.smallest, net.largest])["params"][1] > net.costs([net.smallest])["params"][0]
