@@ -13,14 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from comparison.landscapes import Landscape, mobilenet_space, released
 
 import search
 from hardware.provenance import cpu_model
-
-if __package__:
-    from benchmarks.search.tactics import Landscape, mobilenet_space, released
-else:
-    from tactics import Landscape, mobilenet_space, released
 
 
 def searched(landscape: Landscape, scope: str, **settings: Any) -> search.Result:

@@ -12,7 +12,7 @@ from search.evolution import Pool, fittest
 from search.history import History
 from search.prior import Expectation, expectation
 from search.problem import Problem, Values
-from search.sampling import draw
+from search.sampling import draw_by_gene
 from supernet.space import Genes
 
 
@@ -82,13 +82,13 @@ def fitted(history: History, predictor: Any) -> Fitted:
 
 
 def opening(history: History, n: int, rng: np.random.Generator) -> Genes:
-    """Up to `n` architectures to begin with: uniform draws, and for a half what is best of what was measured elsewhere.
+    """Up to `n` architectures to begin with: random ones, and for a half what is best of what was measured elsewhere.
 
     "Best" goes by the values there, and by this problem's own cheap objectives and constraints.
     """
     known = _elsewhere(history)
     best = known[fittest(known, n // 2, rng)].genes if len(known) else history.genes[:0]
-    return np.concatenate([best, draw(history.awaiting(best), n - len(best), rng)])
+    return np.concatenate([best, draw_by_gene(history.awaiting(best), n - len(best), rng)])
 
 
 def _elsewhere(history: History) -> Pool:

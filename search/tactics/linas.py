@@ -18,7 +18,7 @@ from supernet.space import Genes
 @register("linas")
 @dataclass(frozen=True)
 class Linas:
-    """A uniform first batch; then each batch holds the best unseen candidates of an evolution on predictions.
+    """A random first batch; then each batch holds the best unseen candidates of an evolution on predictions.
 
     Cheap objectives and constraints on them are exact inside the evolution. One predictor per expensive objective is
     fitted once per batch, on the architectures where that objective is known.

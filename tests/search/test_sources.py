@@ -243,8 +243,20 @@ def test_measurements_of_another_scope_inform_and_never_appear(space, landscape,
     assert len(landscape.calls) - n_before == 12
     cold = run(space, objectives_of(landscape, "v2"), tactic=quick, budget=12)
     assert not cold.frame["architecture"].equals(result.frame["architecture"])
-    reference = [40.0, 28.0]
-    assert result.hypervolume(reference) > cold.hypervolume(reference)
+
+
+def test_measurements_of_another_scope_help(space, landscape, quick, tmp_path):
+    gains = []
+    for seed in range(1, 4):
+        other = tmp_path / f"{seed}.sqlite"
+        run(space, objectives_of(landscape, "v1"), budget=60, store=other, seed=seed)
+        searches = [
+            run(space, objectives_of(landscape, "v2"), tactic=quick, budget=12, seed=seed, warm_start=told)
+            for told in (other, None)
+        ]
+        warm, cold = (found.hypervolume([40.0, 28.0]) for found in searches)
+        gains.append(warm / cold)
+    assert np.median(gains) > 1.05
 
 
 def test_the_first_batch_holds_what_was_best_elsewhere(space, landscape, quick, tmp_path):

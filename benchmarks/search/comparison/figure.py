@@ -1,0 +1,84 @@
+"""Figures: scores over evaluations, medians and quartiles."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from comparison.groups import Group, grouped
+from comparison.results import Curve, Run
+
+_COLOURS = (
+    "#d62728",
+    "#1f77b4",
+    "#2ca02c",
+    "#9467bd",
+    "#ff7f0e",
+    "#17becf",
+    "#8c564b",
+    "#e377c2",
+    "#bcbd22",
+    "#555555",
+)
+_FIRST = 10
+_LOST = (5.0, 2.0, 1.0, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002)
+
+
+def draw(curves: Mapping[Run, Curve], labels: Sequence[str], path: Path) -> None:
+    """One panel per landscape (and cap); the vertical axis is the missing share, so that the last percents show.
+
+    A tactic that was run once per budget is drawn as a line through its budgets.
+    """
+    from matplotlib.figure import Figure
+
+    places = sorted(grouped(curves).items(), key=str)
+    capped = any(cap is not None for (_, cap), _ in places)
+    n_columns = min(3, len(places))
+    n_rows = -(-len(places) // n_columns)
+    figure = Figure(figsize=(4.4 * n_columns, 4.0 * n_rows + 0.9), layout="constrained")
+    axes = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True)
+    colours = dict(zip(labels, _COLOURS * (1 + len(labels) // len(_COLOURS)), strict=False))
+    for panel, ((landscape, cap), groups) in zip(axes.flat, places, strict=False):
+        for label in (label for label in labels if label in groups):
+            _line(panel, groups[label], colours[label], label)
+        panel.set_title(landscape + ("" if cap is None else f", cap at {cap:.0%}"), fontsize=11)
+        panel.set_xscale("log")
+        panel.set_yscale("log")
+        panel.grid(alpha=0.25, which="major")
+    for panel in axes.flat[len(places) :]:
+        panel.axis("off")
+    _ticks(axes[0, 0], capped, max(run.budget for run in curves))
+    for panel in axes[:, 0]:
+        panel.set_ylabel("accuracy below the best, points" if capped else "share of the best known hypervolume")
+    for panel in axes[-1]:
+        panel.set_xlabel("evaluations")
+    handles = {line.get_label(): line for panel in axes.flat for line in panel.get_lines()}
+    shown = [label for label in labels if label in handles]
+    figure.legend([handles[label] for label in shown], shown, loc="outside lower center", ncols=5, frameon=False)
+    figure.savefig(path, dpi=110)
+
+
+def _line(panel: Any, group: Group, colour: str, label: str) -> None:
+    budgets = list(group.by_budget)
+    many = len(budgets) > 1
+    at = np.array(budgets) if many else np.unique(np.geomspace(_FIRST, budgets[-1], 120).astype(np.int64))
+    low, middle, high = np.maximum(-_negated(group.band(at.tolist())).T, 1e-4)
+    panel.plot(at, middle, color=colour, label=label, lw=1.8, marker="o" if many else "", ms=4)
+    panel.fill_between(at, low, high, color=colour, alpha=0.15, lw=0)
+
+
+def _negated(band: np.ndarray) -> np.ndarray:
+    """Scores less the best there is: 1 for shares, 0 for accuracies below the best."""
+    return band - 1.0 if np.nanmax(band, initial=-np.inf) > 0 else band
+
+
+def _ticks(panel: Any, capped: bool, largest: int) -> None:
+    at = [n for n in (10, 20, 50, 100, 200, 500, 1000, 2000) if n <= largest]
+    panel.set_xticks(at, [str(n) for n in at], minor=False)
+    panel.set_xticks([], minor=True)
+    texts = [f"{lost:g}" if capped else f"{1 - lost:g}" for lost in _LOST]
+    panel.set_yticks([], minor=True)
+    least, most = panel.get_ylim()
+    panel.set_yticks(_LOST, texts)
+    panel.set_ylim(most, least)

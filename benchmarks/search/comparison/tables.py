@@ -1,0 +1,76 @@
+"""Tables in Markdown."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from comparison.groups import Group, grouped, quartiles
+from comparison.results import Curve, Run
+
+LEVELS = (0.90, 0.95, 0.97, 0.99)
+Places = Mapping[tuple[str, float | None], Mapping[str, Group]]
+
+
+def section(title: str, curves: Mapping[Run, Curve], labels: Sequence[str], budgets: Sequence[int]) -> str:
+    """What one scenario found: a summary over landscapes, then each landscape with quartiles."""
+    places = grouped(curves)
+    capped = any(cap is not None for _, cap in places)
+    n_seeds = min(group.n_seeds for groups in places.values() for group in groups.values())
+    largest = max(run.budget for run in curves)
+    shown = [budget for budget in budgets if budget <= largest]
+    quantity = "accuracy below the best known one, in points" if capped else "share of the best known hypervolume"
+    lines = [f"## {title}", "", f"Medians of {n_seeds} seeds or more: {quantity}; lowest and highest of "]
+    lines[-1] += f"{len(places)} {'landscapes and caps' if capped else 'landscapes'}. In brackets: quartiles."
+    lines += ["", *summary(places, labels, shown, capped), ""]
+    for (landscape, cap), groups in sorted(places.items(), key=str):
+        lines += [f"{landscape}" + ("" if cap is None else f", below the {cap:.0%} quantile of latency"), ""]
+        lines += [*_details(groups, labels, shown, capped), ""]
+    return "\n".join(lines)
+
+
+def summary(places: Places, labels: Sequence[str], budgets: Sequence[int], capped: bool) -> list[str]:
+    """One row per competitor: scores at budgets, evaluations to reach levels, CPU seconds per 100 evaluations."""
+    levels = () if capped else LEVELS
+    head = [*budgets, *(f"to {level:.0%}" for level in levels), "CPU s / 100"]
+    rows = []
+    for label in labels:
+        groups = [found[label] for found in places.values() if label in found]
+        if groups:
+            cells = [_range([quartiles(g.scores(n))[1] for g in groups], _sign(capped)) for n in budgets]
+            cells += [_range([g.reached(level) for g in groups], "{:.0f}".format) for level in levels]
+            rows.append([label, *cells, _cpu(groups)])
+    return _table(["evaluations", *map(str, head)], rows)
+
+
+def _details(groups: Mapping[str, Group], labels: Sequence[str], budgets: Sequence[int], capped: bool) -> list[str]:
+    written = _sign(capped)
+    rows = []
+    for label in (label for label in labels if label in groups):
+        bands = [quartiles(groups[label].scores(n)) for n in budgets]
+        cells = [f"{written(m)} [{written(low)}, {written(high)}]" if m == m else "" for low, m, high in bands]
+        rows.append([label, *cells])
+    return _table(["evaluations", *map(str, budgets)], rows)
+
+
+def _cpu(groups: Sequence[Group]) -> str:
+    """Of the smallest and the largest budget of 250 evaluations or more, where it matters."""
+    budgets = sorted({budget for group in groups for budget in group.by_budget})
+    wanted = [budget for budget in budgets if budget >= 250] or budgets[-1:]
+    ends = dict.fromkeys((wanted[0], wanted[-1]))
+    return ", ".join(f"{np.nanmedian([g.cpu_s_per_100(b) for g in groups]):.2g} at {b}" for b in ends)
+
+
+def _sign(capped: bool) -> Callable[[float], str]:
+    return (lambda value: f"{0 - value:.2f}") if capped else (lambda value: f"{value:.3f}")
+
+
+def _range(values: Iterable[float], written: Callable[[float], str]) -> str:
+    known = [value for value in values if value == value]
+    if not known:
+        return ""
+    texts = [written(value) if np.isfinite(value) else "never" for value in sorted(known)]
+    return texts[0] if texts[0] == texts[-1] else f"{texts[0]} to {texts[-1]}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
