@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ _SLOWED = 1.2
 _CONFIDENCE = 0.95
 _UNKNOWN = (0.0, float("inf"))
 _WARM_UP_CALLS = 3
+_SCHEDULED = Path("/proc/thread-self/schedstat")
 
 
 @dataclass(frozen=True)
@@ -110,15 +112,20 @@ class Protocol:
 class Runner:
     """A prepared model on inputs that are already in place.
 
+    While other programs keep all processors busy, a run longer than some milliseconds is always interrupted: what the
+    calling thread waits for a processor is left out of its time (where Linux tells it).
+
     Args:
         run: makes one inference; returns when the result is there, or, on an accelerator, when it is under way.
         inferences: how many inferences `run` makes, one after the other.
 
     Attributes:
+        waits_count: whether that counts all the same: where something else works meanwhile.
         only_slowed: whether disturbances of the machine can only make a duration longer.
         least_runs: in a row for one sample: what starts the first one is lost in them.
     """
 
+    waits_count = False
     only_slowed = True
     least_runs = 1
 
@@ -128,14 +135,27 @@ class Runner:
 
     def time_ms(self, calls: int) -> float:
         """Duration of each of `calls` runs in a row, in ms, divided by the inferences of a run."""
+        asked = time.perf_counter_ns()
+        before = 0 if self.waits_count else waited_ns()
         start = time.perf_counter_ns()
         for _ in range(calls):
             self.run()
-        return (time.perf_counter_ns() - start) / calls / self.inferences / 1e6
+        end = time.perf_counter_ns()
+        waited = 0 if self.waits_count else waited_ns() - before
+        asking = start - asked + time.perf_counter_ns() - end  # the thread may have waited then, too
+        return (end - start - max(0, waited - asking)) / calls / self.inferences / 1e6
 
     def run_ms(self) -> float:
         """About how long one run keeps the machine busy."""
         return self.time_ms(1) * self.inferences
+
+
+def waited_ns() -> int:
+    """How long the calling thread has waited for a processor since it began, as Linux counts it; elsewhere 0."""
+    try:
+        return int(_SCHEDULED.read_text(encoding="ascii").split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
 
 
 class Difference(Runner):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hardware.backends.base import Backend
 from hardware.backends.placing import placed
-from hardware.export import onnx_bytes, part_bytes
+from hardware.export import input_names, onnx_bytes, part_bytes
 from hardware.timing import Runner
 from supernet.parts import Part, PartedInference, PartRun
 
@@ -31,7 +31,7 @@ class OnnxRuntime(Backend):
             runs = {name: self._part(part, device) for name, part in model.parts().items()}
             return Runner(lambda: model.through(runs, *inputs))
         session = open_session(onnx_bytes(model, inputs), device.threads)
-        feed = {node.name: tensor.numpy() for node, tensor in zip(session.get_inputs(), inputs, strict=True)}
+        feed = {name: tensor.numpy() for name, tensor in _taken(session, inputs).items()}
         return Runner(lambda: session.run(None, feed))
 
     def _part(self, part: Part, device: "Device") -> PartRun:
@@ -57,6 +57,10 @@ class OnnxRuntime(Backend):
         return {"onnxruntime": onnxruntime.__version__}
 
 
+class _OnGpu(Runner):
+    waits_count = True  # the GPU works on
+
+
 class OnnxRuntimeCuda(OnnxRuntime):
     """Runs on the CUDA provider; inputs and outputs stay on the GPU."""
 
@@ -79,11 +83,11 @@ class OnnxRuntimeCuda(OnnxRuntime):
         providers = [(self.provider, self._options(device)), "CUDAExecutionProvider"][: 1 + self._falls_back]
         session = onnxruntime.InferenceSession(onnx_bytes(model, inputs), options, providers=providers)
         binding = session.io_binding()
-        for node, tensor in zip(session.get_inputs(), inputs, strict=True):
-            binding.bind_ortvalue_input(node.name, onnxruntime.OrtValue.ortvalue_from_numpy(tensor.numpy(), "cuda", 0))
+        for name, tensor in _taken(session, inputs).items():
+            binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(tensor.numpy(), "cuda", 0))
         for node in session.get_outputs():
             binding.bind_output(node.name, "cuda")
-        return Runner(lambda: session.run_with_iobinding(binding))
+        return _OnGpu(lambda: session.run_with_iobinding(binding))
 
     def versions(self) -> dict[str, str]:
         """ONNX Runtime's and, where PyTorch brings them, CUDA's and cuDNN's."""
@@ -109,6 +113,12 @@ class OnnxRuntimeTensorRT(OnnxRuntimeCuda):
 
     def _options(self, device: "Device") -> dict[str, Any]:
         return {"trt_fp16_enable": device.precision == "fp16", "trt_bf16_enable": device.precision == "bf16"}
+
+
+def _taken(session: onnxruntime.InferenceSession, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
+    """The inputs that the graph has: the export leaves out what the result does not depend on."""
+    named = dict(zip(input_names(inputs), inputs, strict=False))  # one name where there are no inputs at all
+    return {node.name: named[node.name].detach() for node in session.get_inputs()}
 
 
 def open_session(model: bytes | str, threads: int) -> onnxruntime.InferenceSession:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 import time
 
@@ -18,7 +19,7 @@ from hardware import Device, DeviceError, Measurement, Protocol, measure, proces
 from hardware.backends import Runner, available
 from hardware.export import onnx_bytes, to_onnx
 from hardware.measuring import measure_interleaved
-from hardware.timing import Difference
+from hardware.timing import Difference, waited_ns
 from supernet.parts import single
 
 QUICK = Protocol(rounds=5, most_rounds=8, sample_ms=0.5)
@@ -54,6 +55,24 @@ def test_more_work_takes_longer(backend):
     inputs = torch.randn(1, 16, 48, 48)
     device = here(backend)
     assert measure(large, inputs, device, QUICK).median_ms > 2 * measure(small, inputs, device, QUICK).median_ms
+
+
+class First(nn.Module):
+    """Needs only the first of what it is given; without anything, a weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3))
+
+    def forward(self, *inputs):
+        return (inputs[0] if inputs else self.weight) * 2
+
+
+@pytest.mark.parametrize("backend", ["torch", "onnxruntime"])
+@pytest.mark.parametrize("n_inputs", [0, 1, 2])
+def test_blocks_may_ignore_what_they_are_given_or_be_given_nothing(backend, n_inputs):
+    inputs = tuple(torch.ones(3) for _ in range(n_inputs))
+    assert measure(First(), inputs, here(backend), QUICK).median_ms > 0
 
 
 def test_thread_count_of_the_process_is_left_as_it_was():
@@ -191,6 +210,31 @@ def test_measuring_goes_on_until_the_interval_is_narrow_or_says_that_it_is_not()
     assert first.stable
     assert first.repeats < second.repeats / 0.6
     assert not measure_interleaved([Noisy(lambda: None)], Protocol(rounds=8, most_rounds=9, width=1e-4))[0].stable
+
+
+@pytest.mark.skipif(not waited_ns(), reason="the system does not tell how long a thread waits for a processor")
+def test_what_other_programs_take_of_the_processor_does_not_count():
+    waits, works = [], []
+
+    def work():  # longer than what the system gives a program at a time
+        start, started = time.perf_counter(), time.thread_time()
+        sum(range(400_000))
+        works.append(1000 * (time.thread_time() - started))
+        waits.append(1000 * (time.perf_counter() - start) - works[-1])
+
+    (core, *_), before = sorted(os.sched_getaffinity(0)), os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    code = f"import os\nos.sched_setaffinity(0, {{{core}}})\nprint(flush=True)\nwhile True: pass"
+    other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    try:
+        other.stdout.readline()
+        (found,) = measure_interleaved([work], Protocol(rounds=12, most_rounds=12))
+    finally:
+        other.kill()
+        other.communicate()
+        os.sched_setaffinity(0, before)
+    assert np.median(waits) > 0.5 * np.median(works)
+    assert found.median_ms == pytest.approx(np.median(works), rel=0.25)
 
 
 def test_too_few_rounds_are_refused():
