@@ -58,7 +58,8 @@ def run(
             equal scope count as measured, beside the budget (batch -1). Others never become results: they tell tactics
             what is promising, as far as what is measured here agrees. A study remembers what it started from.
         batch_size: architectures per proposal; a study keeps the one it began with. None: the tactic's own rule:
-            a sixtieth of the budget but at least 5 for "bayesian", else a fifth of it between 4 and 50.
+            a sixtieth of the budget but at least 5 for "bayesian", 10 for "weaknas", else a fifth of it between 4 and
+            50.
         predictor: for tactics given by name that predict: a name for `predictors.create`, a predictor or a function
             that makes one. "auto" leaves "bayesian" its own Gaussian process.
         engine: carries out the measurements; None: one after the other in this process. See `ProcessEngine`.

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import SearchError
-from search.evolution import Pool, fittest
+from search.evolution import Pool, evolve, fittest, pool_of
 from search.history import History
 from search.prior import Expectation, expectation
 from search.problem import Problem, Values
-from search.sampling import draw_by_gene
+from search.sampling import corners, draw_by_gene
 from supernet.space import Genes
 
 
@@ -79,6 +79,52 @@ def fitted(history: History, predictor: Any) -> Fitted:
         fit.models[column] = new_predictor(predictor)
         fit.models[column].fit(features[known], values - fit.expectations[column](genes))
     return fit
+
+
+def unseen(
+    history: History,
+    predict: Fitted,
+    rng: np.random.Generator,
+    population: int,
+    generations: int,
+    *,
+    algorithm: str = "auto",
+    confidence: float = 0.5,
+    columns: NDArray[np.intp] | None = None,
+) -> Pool:
+    """What an evolution on predictions came across, without what the history holds and what is not admissible.
+
+    Of a space that holds no more than the evolution would judge, it is everything.
+
+    Args:
+        history: whose fittest architectures are where it starts, beside both ends of the space and uniform draws.
+        predict: values of any architecture.
+        rng: draws.
+        population: see `search.evolution.evolve`.
+        generations: likewise.
+        algorithm: likewise.
+        confidence: probability with which a predicted objective must keep a constraint.
+        columns: the objectives that count, and that come back; None: all.
+    """
+    problem, space = history.problem, history.space
+    kept = np.arange(len(problem.objectives)) if columns is None else columns
+
+    def judge(genes: Genes) -> Pool:
+        values, std = predict(genes)
+        return Pool(genes, problem.minimised(values)[:, kept], problem.violation(values, std, confidence))
+
+    if space.size <= population * generations:
+        found = judge(space.enumerate())
+    else:
+        measured = pool_of(history)
+        measured = Pool(measured.genes, measured.minimised[:, kept], measured.violation)
+        elite = measured[fittest(measured, population // 2, rng, algorithm)].genes
+        start = np.concatenate([elite, corners(space), space.sample_genes(population, rng)])
+        found = evolve(
+            space, judge, start, population=population, generations=generations, rng=rng, algorithm=algorithm
+        )
+    new = found[~history.seen(found.genes)]
+    return new[problem.admissible(new.genes)]
 
 
 def opening(history: History, n: int, rng: np.random.Generator) -> Genes:

@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 
 from search.errors import SearchError
-from search.evolution import Pool, evolve, fittest, pool_of
+from search.evolution import fittest
 from search.history import History
-from search.sampling import corners, draw
+from search.sampling import draw
 from search.survival import require_algorithm
 from search.tactics.base import FEWEST_TO_LEARN, Proposal, register
-from search.tactics.fitting import Fitted, fitted, new_predictor, opening
-from supernet.space import Genes
+from search.tactics.fitting import fitted, new_predictor, opening, unseen
 
 
 @register("linas")
@@ -53,32 +52,17 @@ class Linas:
         if history.measured.sum() < FEWEST_TO_LEARN:
             return Proposal(opening(history, n, rng))
         predict = fitted(history, self.predictor)
-        chosen = self._best_unseen(history, predict, n, rng)
+        found = unseen(
+            history,
+            predict,
+            rng,
+            self.population,
+            self.generations,
+            algorithm=self.algorithm,
+            confidence=self.confidence,
+        )
+        chosen = found[fittest(found, n, rng, self.algorithm)].genes
         if len(chosen) < n:
             rest = draw(history.awaiting(chosen), n - len(chosen), rng)
             chosen = np.concatenate([chosen, rest])
         return Proposal(chosen, predict.predicted(chosen))
-
-    def _best_unseen(self, history: History, predict: Fitted, n: int, rng: np.random.Generator) -> Genes:
-        problem, space = history.problem, history.space
-
-        def judge(genes: Genes) -> Pool:
-            values, std = predict(genes)
-            return Pool(genes, problem.minimised(values), problem.violation(values, std, self.confidence))
-
-        measured = pool_of(history)
-        elite = measured[fittest(measured, self.population // 2, rng, self.algorithm)].genes
-        fresh = space.sample_genes(min(self.population, space.size), rng)
-        start = np.concatenate([elite, corners(space), fresh])
-        found = evolve(
-            space,
-            judge,
-            start,
-            population=self.population,
-            generations=self.generations,
-            rng=rng,
-            algorithm=self.algorithm,
-        )
-        unseen = found[~history.seen(found.genes)]
-        admissible = unseen[problem.admissible(unseen.genes)]
-        return admissible[fittest(admissible, n, rng, self.algorithm)].genes

@@ -7,7 +7,8 @@ import pytest
 
 from search import History, Objective, Problem, SearchError, tactics
 
-QUICK = {"linas": {"population": 20, "generations": 4}, "bayesian": {"population": 20, "generations": 4}}
+SMALL = {"population": 20, "generations": 4}
+QUICK = {"linas": SMALL, "bayesian": SMALL, "weaknas": {**SMALL, "initial": 15}}
 
 
 @pytest.fixture(params=[*tactics.available(), "bayesian by its own process"])

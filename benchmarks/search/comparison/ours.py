@@ -1,7 +1,9 @@
 """Tactics of this project as competitors."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
+from itertools import zip_longest
 from typing import Any
 
 import yaml
@@ -9,17 +11,22 @@ import yaml
 import search
 from comparison.trial import Competitor, Trial
 
+_SPARE = 10  # evaluations of each of several searches, for what another has measured too
+
 
 def competitor(label: str) -> Competitor:
     """A tactic by a label such as "linas", "bayesian:predictor=ridge,initial=20" or "bayesian@old".
 
-    What follows "@" only tells results apart; "latency=predicted" withholds the exact latency of what is not measured.
-    Raises SearchError naming the tactics or settings that exist.
+    What follows "@" only tells results apart. Two settings are not the tactic's: "latency=predicted" withholds the
+    exact latency of what is not measured, and "runs=8" shares the budget between searches below as many latencies, for
+    methods that find one architecture. Raises SearchError naming the tactics or settings that exist.
     """
     name, settings = parsed(label)
     exact = settings.pop("latency", "exact") != "predicted"
+    runs = settings.pop("runs", 1)
     search.tactics.create(name, **settings)
-    return partial(_spend, name, settings, exact)
+    spend = partial(_spend, name, settings, exact)
+    return spend if runs == 1 else partial(_spend_in_runs, spend, runs)
 
 
 def parsed(label: str) -> tuple[str, dict[str, Any]]:
@@ -32,10 +39,10 @@ def parsed(label: str) -> tuple[str, dict[str, Any]]:
 def one_search_serves(label: str, budgets: Sequence[int]) -> bool:
     """Whether a search with the largest budget begins as those with smaller ones do: the batch size tells."""
     name, settings = parsed(label)
-    settings.pop("latency", None)
     if name not in search.tactics.available():
         return True
-    size = getattr(search.tactics.create(name, **settings), "batch_size", None)
+    own = {key: value for key, value in settings.items() if key not in ("latency", "runs")}
+    size = getattr(search.tactics.create(name, **own), "batch_size", None)
     return size is None or len({size(budget) for budget in budgets}) == 1
 
 
@@ -54,3 +61,15 @@ def _spend(name: str, settings: dict[str, Any], exact: bool, trial: Trial) -> No
         constraints={} if trial.cap is None else {"latency": ("<=", trial.cap)},
         progress=False,
     )
+
+
+def _spend_in_runs(spend: Competitor, runs: int, trial: Trial) -> None:
+    """Below latencies at evenly spread quantiles, as if these searches went on at the same time."""
+    caps = [trial.landscape.cap((run + 0.5) / runs) for run in range(runs)]
+    budget = trial.budget // runs + _SPARE
+    parts = [replace(trial, budget=budget, seed=trial.seed * runs + i, cap=cap) for i, cap in enumerate(caps)]
+    for part in parts:
+        part.known = {}
+        spend(part)
+    for together in zip_longest(*(part.known.items() for part in parts)):
+        trial.known |= dict(item for item in together if item is not None)
