@@ -1,13 +1,21 @@
 """Trains an elastic vision transformer within a given time, then tests its largest, smallest and random sub-networks.
 
-    python benchmarks/supernet/train_vit.py --data FOLDER --output FOLDER [--size cifar|imagenette|tiny] [--minutes 5]
+    python benchmarks/supernet/train_vit.py --data FOLDER --output FOLDER [--size cifar10|imagenette|tiny] [--minutes 7]
 
 FOLDER holds `train.jpegs.npz` and `test.jpegs.npz` (see `supernet.tasks.packed_images`); a tenth of the training images
-is set aside for validation. Uses a GPU where there is one, in bfloat16, with the images on it. The first epoch is timed
-and decides how many there are. Writes two files into the output folder:
+is set aside for validation. Network and recipe are those of `conf/experiment/train_<size>_vit.yaml`; "tiny" is a
+network for CIFAR-10 on a CPU core. Uses a GPU where there is one, in bfloat16, with the images on it. Two epochs of a
+copy are timed and decide how many there are. On one H200, within nine minutes:
+
+    PYTHONPATH=. python3 benchmarks/supernet/train_vit.py --data cifar10 --output runs/vit --size cifar10 --minutes 7.5
+
+Before it trains it says how well attention's gradients in bfloat16 agree with those in single precision. Writes two
+files into the output folder:
 
     results.json           accuracy of the sub-networks on validation and test, how they were trained, on what
     weights_fp16.safetensors   the shared weights in half precision, for `net.load_checkpoint`
+
+The table ends with what a linear classifier of the pixels (ridge regression) comes to.
 """
 
 import argparse
@@ -24,7 +32,10 @@ from typing import Any
 import numpy as np
 import timm
 import torch
+import yaml
+from torch.nn import functional
 
+import conf
 import supernet
 from supernet import Architecture, SuperNetwork
 from supernet.tasks import ImageClassification, packed_images
@@ -33,65 +44,17 @@ from supernet.training.recording import RecordedSandwich
 from supernet.training.sandwich import Sandwich
 from supernet.validation import validated
 
-SIZES: dict[str, dict[str, Any]] = {
-    "cifar": {
-        "patch_size": 4,
-        "resolutions": (32,),
-        "depths": (5, 6, 7, 8, 9),
-        "hidden_sizes": (128, 192, 256),
-        "heads": (2, 4, 6, 8),
-        "mlp_sizes": (128, 256, 512, 768),
-        "head_dim": 32,
-    },
-    "imagenette": {
-        "patch_size": 16,
-        "resolutions": (96, 128),
-        "depths": (5, 6, 7, 8, 9),
-        "hidden_sizes": (128, 192, 256),
-        "heads": (2, 4, 6, 8),
-        "mlp_sizes": (128, 256, 512, 768),
-        "head_dim": 32,
-    },
-    "tiny": {
-        "patch_size": 8,
-        "resolutions": (32,),
-        "depths": (1, 2),
-        "hidden_sizes": (32, 48),
-        "heads": (1, 2),
-        "mlp_sizes": (32, 64),
-        "head_dim": 16,
-    },
-}
-COMMON = {
-    "class_token": False,
-    "global_pool": "avg",
-    "fc_norm": False,
-    "qk_norm": True,  # keeps the training stable
-    "weight_init": "moco",  # small networks learn sooner than from timm's usual weights
-}
-RECIPE: dict[str, Any] = {
-    "optimiser": "adamw",
-    "learning_rate": 1.5e-3,
-    "betas": (0.9, 0.99),
-    "weight_decay": 0.1,
-    "warmup_epochs": 4,
-    "average": 0.999,
-    "label_smoothing": 0.1,
-    "gradient_clip": 1.0,
-    "n_random": 2,
-    "pool": 60,
-    "distillation": 0.75,
-    "evaluate_every": 0,
-    "n_evaluated": 0,
-}  # fmt: skip
-AUGMENTATION = {"flip": 0.5, "contrast": 0.2, "brightness": 0.2, "saturation": 0.3, "erase": 0.25, "cutmix": 0.5}
-MOVES: dict[str, dict[str, Any]] = {
-    "cifar": {"crop": 4},
-    "tiny": {"crop": 4},
-    "imagenette": {"zoom": (0.6, 1.0), "shift": 0.1},
+SIZES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {  # experiment, what differs in network and recipe
+    "cifar10": ("train_cifar10_vit", {}, {}),
+    "imagenette": ("train_imagenette_vit", {}, {}),
+    "tiny": (
+        "train_cifar10_vit",
+        {"patch_size": 8, "depths": (3, 4), "hidden_sizes": (64, 96), "heads": (1, 2, 3), "mlp_sizes": (96, 192)},
+        {"batch_size": 64, "warmup_epochs": 0.5, "augmentation": {"crop": 4, "flip": 0.5}},
+    ),
 }
 N_RANDOM = 10
-RESERVE = 0.1  # of the time: for the tests
+RESERVE = 0.12  # of the time: for the tests
 
 
 def main() -> None:
@@ -99,9 +62,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--size", choices=SIZES, default="cifar")
-    parser.add_argument("--minutes", type=float, default=5.0)
-    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--size", choices=SIZES, default="cifar10")
+    parser.add_argument("--minutes", type=float, default=7.0)
+    parser.add_argument("--batch-size", type=int)
     parser.add_argument("--images", type=int, default=10**9, help="of each split at most, to try the script")
     options = parser.parse_args()
 
@@ -111,6 +74,7 @@ def main() -> None:
     task = data(options)
     net = network(options.size, task)
     print(f"{net.space}, {task.n_samples('train')} training images, {time.perf_counter() - started:.0f} s", flush=True)
+    print(f"gradients of attention, bf16 against fp32: cosine {agreement(net, task):.4f}", flush=True)
     recipe = fitting(net, task, options, started)
     gc.collect()
     gc.freeze()  # what is there stays: small sub-networks are built and dropped at every step
@@ -132,6 +96,7 @@ def main() -> None:
         "data": task.name,
         "sub-networks": found,
     }
+    options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "results.json").write_text(json.dumps(described, indent=1) + "\n")
     print(f"trained for {summary.seconds:.0f} s, {described['seconds']:.0f} s in all; {weights.stat().st_size} bytes")
     print("| sub-network | validation % | test % | M MACs | k parameters |\n|---|---|---|---|---|")
@@ -143,6 +108,7 @@ def main() -> None:
             f"{row['params'] / 1e3:.0f}",
         )
         print(f"| {name} | {' | '.join(cells)} |")
+    print("| linear | {validation:.2f} | {test:.2f} | | |".format(**linear(task)))
 
 
 def data(options: argparse.Namespace) -> ImageClassification:
@@ -152,16 +118,31 @@ def data(options: argparse.Namespace) -> ImageClassification:
     return dataclasses.replace(task, splits=part)
 
 
+def configured(group: str, name: str) -> dict[str, Any]:
+    """A file of `conf`, with those of its group that it is based on."""
+    found: dict[str, Any] = yaml.safe_load((Path(conf.__file__).parent / group / f"{name}.yaml").read_text())
+    bases = [base for base in found.get("defaults", []) if isinstance(base, str) and base != "_self_"]
+    return {key: value for base in bases for key, value in configured(group, base).items()} | found
+
+
+def chosen_files(size: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings of network and recipe of an experiment."""
+    name, *changes = SIZES[size]
+    experiment = configured("experiment", name)
+    parts = {key: value for line in experiment["defaults"] for key, value in line.items()}
+    found = [configured(group, parts[f"override /{group}"]) for group in ("supernet", "recipe")]
+    found[1]["augmentation"] |= experiment.get("recipe", {}).get("augmentation", {})
+    found[1] |= {"evaluate_every": 0, "n_evaluated": 0}
+    left_out = ("_target_", "name", "checkpoint", "defaults")
+    net, recipe = ({k: v for k, v in part.items() if k not in left_out} for part in found)
+    return net | changes[0], recipe | changes[1]
+
+
 def settings(size: str, task: ImageClassification) -> dict[str, Any]:
     """Arguments of `supernet.create("vit", ...)`."""
-    return {
-        **SIZES[size],
-        **COMMON,
-        "num_classes": len(task.class_names),
-        "in_chans": task.channels,
-        "mean": task.mean,
-        "std": task.std,
-    }
+    own, _ = chosen_files(size)
+    data = {"num_classes": len(task.class_names), "in_chans": task.channels, "mean": task.mean, "std": task.std}
+    return own | data
 
 
 def network(size: str, task: ImageClassification) -> SuperNetwork:
@@ -170,17 +151,34 @@ def network(size: str, task: ImageClassification) -> SuperNetwork:
 
 
 def fitting(net: SuperNetwork, task: ImageClassification, options: argparse.Namespace, started: float) -> Recipe:
-    """The recipe with as many epochs as there is time for, by the second of two that a copy is trained for."""
-    augmentation = {**AUGMENTATION, **MOVES[options.size]}
-    settings = {**RECIPE, "augmentation": augmentation, "batch_size": options.batch_size}
+    """The recipe with as many epochs as there is time for, by what a copy takes for two epochs more than for one."""
+    _, settings = chosen_files(options.size)
+    settings["batch_size"] = options.batch_size or settings["batch_size"]
     settings["recorded"] = recordable(net, task, Recipe(**settings))
     if torch.cuda.is_available() and not settings["recorded"]:
         settings["batch_size"] *= 4  # a step then takes as long, however small its batch
-    for _ in range(2):
+    seconds = []
+    for epochs in (1, 2):
         with tempfile.TemporaryDirectory() as folder:
-            seconds = train(copy.deepcopy(net), task, Recipe(**settings, epochs=1), folder, progress=False).seconds
+            short = Recipe(**settings | {"epochs": epochs})
+            seconds.append(train(copy.deepcopy(net), task, short, folder, progress=False).seconds)
+    once = max(seconds[1] - seconds[0], 0.1)
     left = 60 * options.minutes * (1 - RESERVE) - (time.perf_counter() - started)
-    return Recipe(**settings, epochs=max(1, int(left / seconds)))
+    print(f"{once:.1f} s an epoch, and {seconds[0] - once:.1f} s at the start", flush=True)
+    return Recipe(**settings | {"epochs": max(1, int((left - seconds[0] + once) / once))})
+
+
+def agreement(net: SuperNetwork, task: ImageClassification) -> float:
+    """Smallest cosine between gradients of queries, keys and values in bfloat16 and in single precision."""
+    found = []
+    for precision in ("fp32", "bf16"):
+        recipe = Recipe(precision=precision)
+        tried = copy.deepcopy(net).to(recipe.torch_device()).train()
+        settings = {"batch_size": 64, "rng": np.random.default_rng(0), "device": recipe.torch_device()}
+        batch = next(iter(task.train_batches(tried.skeleton(tried.largest), **settings)))
+        Sandwich(tried, task, recipe)(batch, [tried.smallest])
+        found.append([p.grad.flatten() for name, p in tried.named_parameters() if name.endswith("qkv.weight")])
+    return min(float(functional.cosine_similarity(a, b, dim=0)) for a, b in zip(*found, strict=True))
 
 
 def recordable(net: SuperNetwork, task: ImageClassification, recipe: Recipe) -> bool:
@@ -228,6 +226,18 @@ def tested(net: SuperNetwork, architecture: Architecture, task: ImageClassificat
     costs = {name: int(values[0]) for name, values in net.costs([architecture]).items()}
     test = task.evaluate(model, "test")["top1"]
     return {"validation": metrics["top1"], "test": test, **costs, "architecture": dict(architecture)}
+
+
+def linear(task: ImageClassification) -> dict[str, float]:
+    """Accuracy of a linear classifier of the pixels, in closed form: what a network must be better than."""
+    parts = {}
+    for split, images in task.splits.items():
+        pixels = torch.from_numpy(images.images.reshape(len(images), -1)).float() / 255 - 0.5  # type: ignore[attr-defined]
+        parts[split] = functional.pad(pixels, (0, 1), value=1.0), torch.from_numpy(images.labels)  # type: ignore[attr-defined]
+    pixels, labels = parts["train"]
+    gram = pixels.T @ pixels + 100.0 * torch.eye(pixels.shape[1])
+    weights = torch.linalg.solve(gram, pixels.T @ functional.one_hot(labels).float())
+    return {split: 100 * float(((x @ weights).argmax(1) == y).float().mean()) for split, (x, y) in parts.items()}
 
 
 def machine() -> dict[str, str]:

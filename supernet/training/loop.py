@@ -123,7 +123,7 @@ class _Training:
         self.net.train()
         drawn = self._generator(_ARCHITECTURES, epoch)
         losses: list[StepLosses] = []
-        rate = 0.0
+        rate, n_left_out = 0.0, 0
         with _own_randomness(self.device, int(self._generator(_ORDER, epoch).integers(2**31))):
             for index, batches in enumerate(self._steps(epoch)):
                 rate = learning_rate(self.recipe, epoch * self.steps_per_epoch + index, self.steps_per_epoch)
@@ -139,8 +139,12 @@ class _Training:
                     optimiser.step()
                     if average:
                         average.update(self.net)
+                else:
+                    n_left_out += 1
                 monitor.step()
+        self._check_left_out(n_left_out, epoch)
         self._report(losses, rate, epoch + 1, monitor)
+        monitor.scalars({"steps_left_out": n_left_out}, (epoch + 1) * self.steps_per_epoch)
 
     def _others(self, drawn: np.random.Generator) -> list[Architecture]:
         """The smallest and the random sub-networks of a step."""
@@ -188,6 +192,14 @@ class _Training:
             raise TrainingError(
                 f"the loss is {losses.largest} (largest) and {losses.smallest} (smallest sub-network) in step {index} "
                 f"of epoch {epoch + 1}: lower learning_rate, lengthen warmup_epochs, or set gradient_clip; "
+                "the state of the last complete epoch is kept"
+            )
+
+    def _check_left_out(self, n: int, epoch: int) -> None:
+        if n > self.steps_per_epoch / 2:
+            raise TrainingError(
+                f"{n} of {self.steps_per_epoch} steps of epoch {epoch + 1} were left out, as their gradients are not "
+                "finite: lower learning_rate, lengthen warmup_epochs, or set precision to fp32; "
                 "the state of the last complete epoch is kept"
             )
 

@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from supernet.architecture import Architecture
 from supernet.inputs import call
 from supernet.network import SuperNetwork
 from supernet.tasks.base import Batch, Task
 from supernet.training.recipe import Recipe
+
+_ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+"""Not cuDNN's, which PyTorch prefers on recent GPUs: there, gradients may come out infinite (pytorch issue 196678)."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +73,12 @@ class Sandwich:
         inputs, targets = batch
         device = targets.device
         own_inputs = self.task.adapt(self.net.skeleton(architecture), inputs)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.recipe.mixed(device), cache_enabled=False):
-            outputs = call(self.net, own_inputs, architecture=architecture)
-        loss = self._loss(outputs, targets, teacher)
-        (share * loss).backward()
+        mixed = self.recipe.mixed(device)
+        with sdpa_kernel(_ATTENTION):
+            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed, cache_enabled=False):
+                outputs = call(self.net, own_inputs, architecture=architecture)
+            loss = self._loss(outputs, targets, teacher)
+            (share * loss).backward()
         return outputs, loss.detach()
 
     def _loss(self, outputs: Any, targets: Tensor, teacher: Any) -> Tensor:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from supernet.training import Recipe, train
+from supernet.training import Recipe, TrainingError, train
 from supernet.training.recording import RecordedSandwich
 from supernet.training.sandwich import Sandwich
 
@@ -94,9 +94,41 @@ def test_a_step_whose_gradients_are_not_finite_is_left_out(tmp_path):
     before = copy.deepcopy(net.state_dict())
     spoilt = Unfit()
     spoilt.step = 2
-    train(net, spoilt, replaced(epochs=1), tmp_path / "spoilt", progress=False)
+    with pytest.raises(TrainingError, match="4 of 4 steps of epoch 1 were left out, as their gradients are not finite"):
+        train(net, spoilt, replaced(epochs=1), tmp_path / "spoilt", progress=False)
     torch.testing.assert_close(net.state_dict(), before, rtol=0, atol=0)
     assert not torch.equal(net.shared.head.weight, first.shared.head.weight)
+
+
+def test_attention_of_cudnn_is_not_trained_with(tmp_path):
+    class Asking(Unfit):
+        found = []
+
+        def loss(self, *given):
+            self.found.append(torch.backends.cuda.cudnn_sdp_enabled())
+            return self.inner.loss(*given)
+
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    train(net_of(), Asking(), replaced(epochs=1), tmp_path, progress=False)
+    assert set(Asking.found) == {False}
+    assert torch.backends.cuda.cudnn_sdp_enabled() == before
+
+
+@pytest.mark.gpu
+def test_mixed_precision_gives_the_gradients_of_single_precision():
+    net, task = net_of().cuda().train(), tiny_task()
+    (batch, *_) = task.train_batches(
+        net.skeleton(net.largest), batch_size=16, rng=np.random.default_rng(0), device="cuda"
+    )
+    found = []
+    for precision in ("fp32", "bf16"):
+        net.zero_grad()
+        Sandwich(net, task, replaced(device="cuda", precision=precision))(batch, [net.smallest])
+        found.append(
+            {name: p.grad.flatten().clone() for name, p in net.named_parameters() if name.endswith("qkv.weight")}
+        )
+    for name, gradient in found[0].items():
+        assert torch.cosine_similarity(gradient, found[1][name], dim=0) > 0.98, name
 
 
 @pytest.mark.gpu

@@ -123,6 +123,20 @@ def test_positions_of_smaller_images_are_resampled_as_timm_does():
         assert_close(net(images, architecture), stock.eval()(images), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("kept", [8, 20, 32])
+@pytest.mark.parametrize("class_token", [False, True])
+def test_waves_tell_every_place_from_the_first_channels_on(kept, class_token):
+    net = tiny_vit(positions="sincos", class_token=class_token, global_pool="avg", resolutions=(16,))
+    waves = net.shared.pos_embed[0, int(class_token) :].detach()
+    distances = torch.cdist(waves[:, :kept], waves[:, :kept]) + 9 * torch.eye(16)
+    assert distances.min() > 0.2
+    neighbours = distances.view(4, 4, 4, 4)
+    assert (neighbours[0, 0, 0, 1:3].diff() > 0).all()  # and what is near is similar
+    assert (neighbours[0, 0, 1:3, 0].diff() > 0).all()
+    plain = tiny_vit(class_token=class_token, global_pool="avg", resolutions=(16,))
+    assert plain.shared.pos_embed.std() < 0.05 < waves.std()
+
+
 @given(st.data())
 @settings(max_examples=40, deadline=None)
 def test_every_architecture_has_one_form(data):
@@ -192,6 +206,8 @@ def test_published_configurations():
         ({"heads": (0, 2)}, r"heads must be positive integers, got \[0, 2\]"),
         ({"resolutions": (2, 16)}, "at least a patch of 4 pixels, got 2"),
         ({"pretrained": True}, "need the name of a timm model"),
+        ({"positions": "sincos2d"}, "positions must be random or sincos, got 'sincos2d'"),
+        ({"positions": "sincos", "pos_embed": "none"}, "needs a model with position embeddings"),
     ],
 )  # fmt: skip
 def test_what_is_not_supported_is_refused_by_name(given, message):

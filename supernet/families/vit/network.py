@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from supernet.architecture import Architecture
+from supernet.families.vit import positions as embeddings
 from supernet.families.vit import space
 from supernet.families.vit.costs import count
 from supernet.families.vit.stock import Stock
@@ -42,6 +43,8 @@ class ElasticViT(SuperNetwork):
             resolution alone.
         head_dim: channels of one head; by default the model's.
         mean, std: of the input channels, as the network's transforms normalise them; by default the model's.
+        positions: what position embeddings start from: "random" small numbers, as in timm, or "sincos": waves, with
+            which networks learn sooner from few images.
         pretrained: start from the weights that timm publishes for the model (downloads them).
         new_head: leave the classifier of a timm checkpoint out where it is for another number of classes.
         family: name in checkpoints and reports.
@@ -64,6 +67,7 @@ class ElasticViT(SuperNetwork):
         head_dim: int | None = None,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
+        positions: Literal["random", "sincos"] = "random",
         pretrained: bool = False,
         new_head: bool = False,
         family: str = "vit",
@@ -89,6 +93,7 @@ class ElasticViT(SuperNetwork):
             for name, given in (("mean", mean), ("std", std))
         )
         super().__init__()
+        self._start_positions(positions)
         if pretrained:
             self._load_pretrained()
 
@@ -228,6 +233,18 @@ class ElasticViT(SuperNetwork):
         patch, smallest = full.patch_embed.patch_size[0], self.space.choice("r").values[0]
         if smallest < patch:
             raise ValueError(f"vit: resolutions must be at least a patch of {patch} pixels, got {smallest}")
+
+    def _start_positions(self, kind: str) -> None:
+        if kind not in ("random", "sincos"):
+            raise ValueError(f"vit: positions must be random or sincos, got {kind!r}")
+        if kind == "random":
+            return
+        own = self._tensors.get("pos_embed")
+        if own is None:
+            raise ValueError("vit: positions='sincos' needs a model with position embeddings")
+        side = self.largest["r"] // self.stock.template.patch_embed.patch_size[0]
+        with torch.no_grad():
+            own[:, own.shape[1] - side**2 :] = embeddings.sincos(side, own.shape[2])
 
     def _load_pretrained(self) -> None:
         if self.stock.model is None:
