@@ -11,13 +11,13 @@ from scipy.optimize import minimize
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# Normal priors and bounds of the logarithms of (noise variance, variance of the stationary part, variance of the linear
-# part, relevance of each level), for targets of variance 1 and columns whose mean squared distance is 1 per level.
-NOISE, SIGNAL, LINEAR, RELEVANCE = (-3.5, 1.5), (-0.5, 2.0), (-1.0, 2.0), (-1.0, 1.5)
-BOUNDS = [(-12.0, 2.0), (-8.0, 6.0), (-8.0, 6.0)]  # that of the noise also keeps the Cholesky factor exact
+# Normal priors and bounds of the logarithms of (noise variance, variance of the stationary part, of the linear part, of
+# the quadratic part, relevance of each level), for targets of variance 1 and columns whose mean squared distance is 1
+# per level.
+NOISE, SIGNAL, LINEAR, QUADRATIC, RELEVANCE = (-3.5, 1.5), (-0.5, 2.0), (-1.0, 2.0), (-1.5, 1.5), (-1.0, 1.5)
+BOUNDS = [(-12.0, 2.0)] + 3 * [(-8.0, 6.0)]  # that of the noise also keeps the Cholesky factor exact
 RELEVANCE_BOUND, DEVIATION_BOUND = (-10.0, 4.0), (-5.0, 5.0)
 START_LOG_NOISE = (-5.0, -3.5, -2.0, -0.7, 0.0)
-_NO_LINEAR = -np.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,13 +44,13 @@ class Settings:
 
     Args:
         spread: standard deviation of the logarithm of a group's relevance around that of its level.
-        linear: whether a linear part with the same relevances is added.
+        polynomial: whether a linear and a quadratic part with the same relevances are added.
         max_steps: of L-BFGS; 0 takes the start as it is.
         max_rows: hyper-parameters are found on that many rows, evenly spaced; all rows enter the posterior.
     """
 
     spread: float = 1.0
-    linear: bool = True
+    polynomial: bool = True
     max_steps: int = 30
     max_rows: int = 400
 
@@ -65,6 +65,7 @@ class Hyperparameters:
     noise: float
     signal: float
     linear: float
+    quadratic: float
     relevance: Floats
     logarithms: Floats
 
@@ -73,8 +74,8 @@ class Hyperparameters:
 class Process:
     """Posterior of f, where targets = f(row) + noise; build it with `fit`.
 
-    The prior covariance of f is a Matérn 5/2 kernel, plus optionally a linear one, with one relevance per group of
-    columns (Rasmussen & Williams 2006, 4.2 and 5.1), all by maximum a posteriori with exact gradients.
+    The prior covariance of f is a Matérn 5/2 kernel, plus optionally a linear and a quadratic one, with one relevance
+    per group of columns (Rasmussen & Williams 2006, 4.2 and 5.1), all by maximum a posteriori with exact gradients.
     """
 
     hyperparameters: Hyperparameters
@@ -114,7 +115,7 @@ class Process:
         scaled, z = (rows - shift) / scale, (targets - mean) / unit
         part = np.linspace(0, len(z) - 1, min(len(z), settings.max_rows)).round().astype(np.int64)
         found = _optimised(scaled[part], z[part], columns, settings, start)
-        covariance, _ = _kernel(scaled, scaled, found)
+        covariance = _kernel(scaled, scaled, found)[0]
         covariance[np.diag_indices(len(z))] += found.noise
         factor = cholesky(covariance, lower=True, overwrite_a=True)
         half = solve_triangular(factor, z, lower=True)
@@ -129,19 +130,18 @@ class Process:
     def predict(self, rows: Floats) -> tuple[Floats, Floats]:
         """Mean [n] and standard deviation [n] of f at some rows, without noise."""
         scaled, cross, solved = self._solved(rows)
-        prior = self.hyperparameters.signal + self.hyperparameters.linear * scaled**2 @ self.hyperparameters.relevance
-        variance = np.maximum(prior - (solved * solved).sum(axis=0), 0.0)
+        variance = np.maximum(_variance(scaled, self.hyperparameters) - (solved * solved).sum(axis=0), 0.0)
         return self._mean + self._unit * (cross @ self._weights), self._unit * np.sqrt(variance)
 
     def covariance(self, rows: Floats) -> Floats:
         """Posterior covariance [n, n] of f between some rows."""
         scaled, _, solved = self._solved(rows)
-        prior, _ = _kernel(scaled, scaled, self.hyperparameters)
+        prior = _kernel(scaled, scaled, self.hyperparameters)[0]
         return np.asarray(self._unit**2 * (prior - solved.T @ solved))
 
     def _solved(self, rows: Floats) -> tuple[Floats, Floats, Floats]:
         scaled = (rows - self._shift) / self._scale
-        cross, _ = _kernel(scaled, self._rows, self.hyperparameters)
+        cross = _kernel(scaled, self._rows, self.hyperparameters)[0]
         return scaled, cross, solve_triangular(self._factor, cross.T, lower=True)
 
 
@@ -167,54 +167,59 @@ def _optimised(rows: Floats, z: Floats, columns: Columns, settings: Settings, st
 
 @dataclass(frozen=True, eq=False)
 class _Prior:
-    """Of the logarithms: noise, signal, linear, each level's relevance; then each group's deviation, standardised."""
+    """Of the logarithms: four variances, each level's relevance; then each group's deviation, standardised."""
 
     columns: Columns
     spread: float
     mode: Floats
     deviation: Floats
     bounds: list[tuple[float, float]]
-    linear: bool
+    polynomial: bool
 
     @property
     def n_common(self) -> int:
         return len(self.deviation)
 
     def unpacked(self, logarithms: Floats) -> Hyperparameters:
-        noise, signal, linear = np.exp(logarithms[:3])
-        common, deviations = logarithms[3 : self.n_common], logarithms[self.n_common :]
+        noise, signal, linear, quadratic = np.exp(logarithms[:4]).tolist()
+        if not self.polynomial:
+            linear = quadratic = 0.0
+        common, deviations = logarithms[4 : self.n_common], logarithms[self.n_common :]
         relevance = np.exp(common[self.columns.level] + self.spread * deviations[self.columns.group])
-        return Hyperparameters(
-            float(noise), float(signal), float(linear) if self.linear else 0.0, relevance, logarithms
-        )
+        return Hyperparameters(noise, signal, linear, quadratic, relevance, logarithms)
 
 
 def _prior(columns: Columns, settings: Settings) -> _Prior:
     n_levels, n_groups = int(columns.level.max()) + 1, int(columns.group.max()) + 1
-    normals = np.array([NOISE, SIGNAL, LINEAR] + [RELEVANCE] * n_levels)
+    normals = np.array([NOISE, SIGNAL, LINEAR, QUADRATIC] + [RELEVANCE] * n_levels)
     bounds = BOUNDS + [RELEVANCE_BOUND] * n_levels + [DEVIATION_BOUND] * n_groups
     mode = np.concatenate([normals[:, 0], np.zeros(n_groups)])
-    return _Prior(columns, settings.spread, mode, normals[:, 1], bounds, settings.linear)
+    return _Prior(columns, settings.spread, mode, normals[:, 1], bounds, settings.polynomial)
 
 
-def _kernel(a: Floats, b: Floats, hyperparameters: Hyperparameters) -> tuple[Floats, Floats]:
-    """Covariances [len(a), len(b)] without noise, and the derivative of the stationary part by the squared distance."""
+def _kernel(a: Floats, b: Floats, hyperparameters: Hyperparameters) -> tuple[Floats, Floats, Floats]:
+    """Covariances [len(a), len(b)] without noise; their derivatives by squared distance and by inner product."""
     root = np.sqrt(hyperparameters.relevance)
     a, b = a * root, b * root
     inner = a @ b.T
     squared = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1) - 2.0 * inner
     r = np.sqrt(5.0 * np.maximum(squared, 0.0))
     decay = hyperparameters.signal * np.exp(-r)
-    stationary = (1.0 + r + r * r / 3.0) * decay
-    if hyperparameters.linear:
-        stationary += hyperparameters.linear * inner
-    return stationary, -(5.0 / 6.0) * (1.0 + r) * decay
+    polynomial = hyperparameters.linear + hyperparameters.quadratic * inner
+    covariance = (1.0 + r + r * r / 3.0) * decay + polynomial * inner
+    return covariance, -(5.0 / 6.0) * (1.0 + r) * decay, polynomial + hyperparameters.quadratic * inner
+
+
+def _variance(rows: Floats, hyperparameters: Hyperparameters) -> Floats:
+    """Diagonal of the covariance of some rows with themselves."""
+    inner = rows**2 @ hyperparameters.relevance
+    return np.asarray(hyperparameters.signal + (hyperparameters.linear + hyperparameters.quadratic * inner) * inner)
 
 
 def _negative_log_posterior(logarithms: Floats, rows: Floats, z: Floats, prior: _Prior) -> tuple[float, Floats]:
     """Value up to a constant, and gradient; `rows` [n, columns] have mean squared distance 1 per level."""
     hyper = prior.unpacked(logarithms)
-    covariance, slope = _kernel(rows, rows, hyper)
+    covariance, slope, tilt = _kernel(rows, rows, hyper)
     diagonal = np.diag_indices(len(z))
     noisy = covariance.copy()
     noisy[diagonal] += hyper.noise
@@ -226,17 +231,19 @@ def _negative_log_posterior(logarithms: Floats, rows: Floats, z: Floats, prior: 
 
     by_distance = outer * slope  # sum_ik by_distance_ik (x_ij - x_kj)^2 for all columns j at once:
     by_column = 2.0 * (by_distance.sum(axis=1) @ rows**2 - (rows * (by_distance @ rows)).sum(axis=0))
-    by_linear = hyper.linear * (rows * (outer @ rows)).sum(axis=0) if hyper.linear else np.zeros(rows.shape[1])
-    by_log_relevance = hyper.relevance * (by_column + by_linear)
-    linear = float(by_linear @ hyper.relevance)
+    by_log_relevance = hyper.relevance * (by_column + (rows * ((outer * tilt) @ rows)).sum(axis=0))
+    inner = (rows * hyper.relevance) @ rows.T
+    linear = hyper.linear * float((outer * inner).sum())
+    quadratic = hyper.quadratic * float((outer * inner**2).sum())
     common, deviations = logarithms[: prior.n_common], logarithms[prior.n_common :]
     off = (common - prior.mode[: prior.n_common]) / prior.deviation
 
     value = 0.5 * z @ weights + np.log(factor[diagonal]).sum() + 0.5 * off @ off + 0.5 * deviations @ deviations
+    signal = float((outer * covariance).sum()) - linear - quadratic
     by_common = np.concatenate(
         [
-            [hyper.noise * np.trace(outer), (outer * covariance).sum() - linear, linear],
-            np.bincount(prior.columns.level, by_log_relevance, minlength=prior.n_common - 3),
+            [hyper.noise * np.trace(outer), signal, linear, quadratic],
+            np.bincount(prior.columns.level, by_log_relevance, minlength=prior.n_common - 4),
         ]
     )
     by_group = np.bincount(prior.columns.group, by_log_relevance, minlength=len(deviations))

@@ -1,6 +1,6 @@
 """Candidates for measuring: architectures around the front that a surrogate predicts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ def explore(
     judge: Callable[[Genes], Belief],
     known: Belief,
     seen: frozenset[bytes],
+    fronts: Sequence[NDArray[np.intp]],
     rng: np.random.Generator,
     *,
     population: int,
@@ -27,22 +28,23 @@ def explore(
 ) -> Belief:
     """Everything new that an evolution of the predicted front came across.
 
-    Parents of a generation are the non-dominated of all that is known or was judged so far, once by the mean and once
-    by the mean less `optimism` standard deviations. Most children cross two parents close to each other on the front;
-    the others change a gene or a few, mostly to a neighbouring value.
+    Parents of a generation are the non-dominated of all that is known or was judged so far, for each front, once by the
+    mean and once by the mean less `optimism` standard deviations. Most children cross two parents close to each other
+    on the front; the others change a gene or a few, mostly to a neighbouring value.
 
     Args:
         space: in which to search.
         judge: beliefs about canonical genes, leaving out what is not admissible.
         known: what was measured, and whatever else the evolution shall start from; does not come back.
         seen: genes, as bytes, that shall not come back either.
+        fronts: for each column of `log_feasible`, the columns of the objectives that make its front.
         rng: draws.
         population: children per generation.
         generations: fewer where nothing new can be found.
         optimism: see above.
     """
     met = {*seen, *map(bytes, known.genes)}
-    parents = known[_elite(known, optimism)]
+    parents = known[_elite(known, fronts, optimism)]
     found = known[np.zeros(0, dtype=np.intp)]
     for _ in range(generations):
         children = _unmet(space.canonical(_children(space, parents, population, rng)), met)
@@ -51,21 +53,23 @@ def explore(
         judged = judge(children)
         found = found.joined(judged)
         pool = parents.joined(judged)
-        parents = pool[_elite(pool, optimism)]
+        parents = pool[_elite(pool, fronts, optimism)]
     return found
 
 
-def _elite(pool: Belief, optimism: float) -> NDArray[np.intp]:
-    """Rows that are non-dominated by mean or by optimistic value, at least some; the likely feasible come first."""
-    likely = pool.log_feasible >= _LIKELY
-    if not likely.any():
-        return np.argsort(-pool.log_feasible, kind="stable")[:_FEWEST_PARENTS]
-    rows = np.flatnonzero(likely)
-    mean = pool.mean[rows]
-    chosen = _best(mean, _FEWEST_PARENTS)
-    if optimism:
-        chosen |= _best(mean - optimism * pool.std[rows], 1)
-    return rows[chosen]
+def _elite(pool: Belief, fronts: Sequence[NDArray[np.intp]], optimism: float) -> NDArray[np.intp]:
+    """Rows that are non-dominated by mean or by optimistic value on a front; the likely feasible come first."""
+    chosen = np.zeros(len(pool), dtype=bool)
+    for columns, log_feasible in zip(fronts, pool.log_feasible.T, strict=True):
+        rows = np.flatnonzero(log_feasible >= _LIKELY)
+        if not len(rows):
+            chosen[np.argsort(-log_feasible, kind="stable")[:_FEWEST_PARENTS]] = True
+            continue
+        mean, std = pool.mean[np.ix_(rows, columns)], pool.std[np.ix_(rows, columns)]
+        chosen[rows[_best(mean, _FEWEST_PARENTS)]] = True
+        if optimism:
+            chosen[rows[_best(mean - optimism * std, 1)]] = True
+    return np.flatnonzero(chosen)
 
 
 def _best(values: NDArray[np.float64], n: int) -> NDArray[np.bool_]:

@@ -14,6 +14,8 @@ from supernet.architecture import Architecture
 Measure = Callable[[list[Architecture]], ArrayLike]
 """Maps n architectures to n values."""
 
+Goal = Literal["max", "min"] | None
+
 _RESERVED = ("architecture", "status", "error", "batch")
 _OPERATORS = ("<=", ">=")
 
@@ -25,7 +27,8 @@ class Objective:
     Args:
         name: unique within a search; names a column of `Result.frame`. Where one search serves several devices, those
             of one device end in its name, as in "latency@phone"; the others count for all devices.
-        goal: "max" or "min".
+        goal: "max", "min", or None for a quantity that only constraints bound: it is not optimised, and the front
+            ignores it.
         measure: list of n architectures -> n finite numbers. An expensive one is called with one architecture.
         expensive: False for exact, cheap quantities: they are evaluated inside the search, for thousands of
             architectures per call, and are never stored. A NaN of a cheap objective marks an architecture infeasible.
@@ -36,7 +39,7 @@ class Objective:
 
     name: str
     _: KW_ONLY
-    goal: Literal["max", "min"] = "max"
+    goal: Goal = "max"
     measure: Measure
     expensive: bool = True
     scope: str = ""
@@ -51,8 +54,8 @@ class Objective:
             )
         if "@" in self.name and not (self.quantity.strip() and self.device.strip() and self.name.count("@") == 1):
             raise SearchError(f"objective name {self.name!r}: expected quantity@device, as in 'latency@phone'")
-        if self.goal not in ("max", "min"):
-            raise SearchError(f"objective {self.name!r}: goal must be 'max' or 'min', got {self.goal!r}")
+        if self.goal not in ("max", "min", None):
+            raise SearchError(f"objective {self.name!r}: goal must be 'max' or 'min' (or None), got {self.goal!r}")
         if not callable(self.measure):
             raise SearchError(f"objective {self.name!r}: measure must be a function, got {self.measure!r}")
         if not isinstance(self.scope, str):
@@ -73,8 +76,8 @@ class Objective:
 
     @property
     def sign(self) -> int:
-        """Factor that turns values into something to minimise."""
-        return 1 if self.goal == "min" else -1
+        """Factor that turns values into something to minimise; 0 without a goal."""
+        return {"min": 1, "max": -1, None: 0}[self.goal]
 
     def values(self, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
         """Measured values, shape (n_architectures,). Raises SearchError for another shape than that."""
@@ -101,7 +104,7 @@ class Constraint:
 
         Raises ConstraintError naming the objective and what is allowed.
         """
-        if isinstance(given, (int, float, np.number)) and not isinstance(given, bool):
+        if objective.goal and isinstance(given, (int, float, np.number)) and not isinstance(given, bool):
             given = ("<=" if objective.goal == "min" else ">=", given)
         message = f"constraint on {objective.name!r}: expected a pair such as ('<=', 20.0), got {given!r}"
         if isinstance(given, str) or not isinstance(given, Sequence) or len(given) != 2:

@@ -7,14 +7,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from search.errors import SearchError
+from search.objective import Goal
 
 
-def non_dominated(points: ArrayLike, goals: Sequence[str]) -> NDArray[np.bool_]:
+def non_dominated(points: ArrayLike, goals: Sequence[Goal]) -> NDArray[np.bool_]:
     """Which points no other point dominates, shape (n,). Equal points do not dominate each other; NaN rows never count.
 
     Args:
         points: shape (n, n_objectives).
-        goals: "max" or "min" per objective.
+        goals: "max" or "min" per objective; None where it does not count.
     """
     minimised = _minimised(points, goals)
     known = np.flatnonzero(~np.isnan(minimised).any(axis=1))
@@ -24,13 +25,13 @@ def non_dominated(points: ArrayLike, goals: Sequence[str]) -> NDArray[np.bool_]:
     return mask
 
 
-def hypervolume(points: ArrayLike, reference: ArrayLike, goals: Sequence[str]) -> float:
+def hypervolume(points: ArrayLike, reference: ArrayLike, goals: Sequence[Goal]) -> float:
     """Volume that the points dominate, as seen from the reference point (Zitzler and Thiele, 1999).
 
     Args:
         points: shape (n, n_objectives), as measured; NaN rows and points not better than the reference add nothing.
         reference: shape (n_objectives,), as measured.
-        goals: "max" or "min" per objective.
+        goals: "max" or "min" per objective; None where it does not count.
     """
     minimised = _minimised(points, goals)
     corner = _minimised(np.asarray(reference, dtype=np.float64)[None], goals)[0]
@@ -40,7 +41,7 @@ def hypervolume(points: ArrayLike, reference: ArrayLike, goals: Sequence[str]) -
     return float(moocore.hypervolume(minimised[inside], ref=corner)) if inside.any() else 0.0
 
 
-def hypervolume_curve(points: ArrayLike, reference: ArrayLike, goals: Sequence[str]) -> NDArray[np.float64]:
+def hypervolume_curve(points: ArrayLike, reference: ArrayLike, goals: Sequence[Goal]) -> NDArray[np.float64]:
     """Hypervolume of the first 1, 2, ... n points, shape (n,)."""
     values = np.asarray(points, dtype=np.float64)
     curve = np.zeros(len(values))
@@ -54,8 +55,10 @@ def hypervolume_curve(points: ArrayLike, reference: ArrayLike, goals: Sequence[s
     return curve
 
 
-def default_reference(points: ArrayLike, goals: Sequence[str]) -> NDArray[np.float64] | None:
+def default_reference(points: ArrayLike, goals: Sequence[Goal]) -> NDArray[np.float64] | None:
     """The worst value of each objective, moved away from the best by a tenth of their range; None without points.
+
+    NaN for an objective without a goal.
 
     Args:
         points: shape (n, n_objectives); NaN rows are left out.
@@ -67,15 +70,21 @@ def default_reference(points: ArrayLike, goals: Sequence[str]) -> NDArray[np.flo
         return None
     worst, best = known.max(axis=0), known.min(axis=0)
     margin = np.where(worst > best, 0.1 * (worst - best), 0.1 * np.maximum(np.abs(worst), 1e-9))
-    corner: NDArray[np.float64] = _minimised((worst + margin)[None], goals)[0]
+    corner = np.full(len(goals), np.nan)
+    counted = [i for i, goal in enumerate(goals) if goal]
+    corner[counted] = (worst + margin) * _signs(goals)
     return corner
 
 
-def _minimised(points: ArrayLike, goals: Sequence[str]) -> NDArray[np.float64]:
+def _minimised(points: ArrayLike, goals: Sequence[Goal]) -> NDArray[np.float64]:
+    """The columns that have a goal, with the sign that makes it "min"."""
     values = np.asarray(points, dtype=np.float64)
-    if isinstance(goals, str) or any(goal not in ("max", "min") for goal in goals):
+    if isinstance(goals, str) or any(goal not in ("max", "min", None) for goal in goals) or not any(goals):
         raise SearchError(f"goals must be a list of 'max' and 'min', got {goals!r}")
     if values.ndim != 2 or values.shape[1] != len(goals):
         raise SearchError(f"points must have shape (n, {len(goals)}) for {len(goals)} goals, got {values.shape}")
-    signs = np.array([1.0 if goal == "min" else -1.0 for goal in goals])
-    return np.asarray(values * signs, dtype=np.float64)
+    return np.asarray(values[:, [bool(goal) for goal in goals]] * _signs(goals), dtype=np.float64)
+
+
+def _signs(goals: Sequence[Goal]) -> NDArray[np.float64]:
+    return np.array([1.0 if goal == "min" else -1.0 for goal in goals if goal])

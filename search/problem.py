@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import ConstraintError, SearchError
-from search.objective import Constraint, Objective
+from search.objective import Constraint, Goal, Objective
 from supernet.space import Genes, SearchSpace
 
 Values = NDArray[np.float64]
@@ -59,6 +59,8 @@ class Problem:
         names = [objective.name for objective in objectives]
         if not objectives or len(set(names)) != len(names):
             raise SearchError(f"a search needs objectives with distinct names, got {names}")
+        if all(objective.goal is None for objective in objectives):
+            raise SearchError(f"a search needs an objective with a goal, 'max' or 'min'; {names} have none")
         if both := {o.quantity for o in objectives if o.device} & set(names):
             raise SearchError(f"{sorted(both)[0]!r} is an objective of all devices and of single ones: name it one way")
         return cls(space, tuple(objectives), _parsed(objectives, constraints))
@@ -69,7 +71,7 @@ class Problem:
         return [objective.name for objective in self.objectives]
 
     @property
-    def goals(self) -> list[str]:
+    def goals(self) -> list[Goal]:
         """Of the objectives, in order."""
         return [objective.goal for objective in self.objectives]
 
@@ -112,6 +114,13 @@ class Problem:
             replace(c, objective=quantity_of[c.objective]) for c in self.constraints if c.objective in quantity_of
         )
         return View(device, np.array(columns, dtype=np.intp), Problem(self.space, objectives, constraints))
+
+    @cached_property
+    def optimised(self) -> tuple[NDArray[np.intp], ...]:
+        """For each of `views`, the columns of its objectives that have a goal, among those of the whole problem."""
+        return tuple(
+            view.columns[[objective.goal is not None for objective in view.problem.objectives]] for view in self.views
+        )
 
     # --- judging ---
 
@@ -164,7 +173,7 @@ class Problem:
         return np.asarray(self.cheap_part.violation(self.cheap_values(genes)) == 0)
 
     def minimised(self, values: Values) -> Values:
-        """Values with the sign that makes every objective one to minimise, same shape."""
+        """Values with the sign that makes every objective one to minimise, same shape; 0 where one has no goal."""
         return values * np.array([objective.sign for objective in self.objectives], dtype=np.float64)
 
     def _violation(self, values: Values, std: Values, confidence: float) -> NDArray[np.float64]:

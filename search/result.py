@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from search import pareto
 from search.errors import SearchError
 from search.history import History
-from search.objective import Constraint
+from search.objective import Constraint, Goal
 from search.problem import Values
 
 if TYPE_CHECKING:
@@ -111,6 +111,8 @@ class Result:
         for name in (objective, *constraints):
             if name not in by_name:
                 raise SearchError(f"unknown objective {name!r}: this search has {', '.join(by_name)}")
+        if by_name[objective].goal is None:
+            raise SearchError(f"objective {objective!r} has no goal, so that no value of it is the best")
         rows = self.frame[self.history.feasible]
         for name, given in constraints.items():
             constraint = Constraint.parse(by_name[name], given)
@@ -122,7 +124,7 @@ class Result:
         ascending = by_name[objective].goal == "min"
         return rows.sort_values(objective, ascending=ascending, kind="stable").iloc[0]
 
-    def _parts(self, reference: ArrayLike | None) -> Iterator[tuple[Values, NDArray[np.float64], list[str]]]:
+    def _parts(self, reference: ArrayLike | None) -> Iterator[tuple[Values, NDArray[np.float64], list[Goal]]]:
         """Values, NaN where infeasible, reference point and goals of each device; nothing where nothing is known."""
         point = self._reference(reference)
         for view, history in zip(self.history.problem.views, self.history.views, strict=True):

@@ -31,7 +31,7 @@ class Belief:
         genes: canonical, shape (n, n_genes).
         mean: minimised objectives, shape (n, n_objectives).
         std: 0 where a value is exact, same shape.
-        log_feasible: logarithm of the probability that every constraint is met, shape (n,).
+        log_feasible: logarithm of the probability that every constraint of a view is met, shape (n, n_views).
     """
 
     genes: Genes
@@ -93,14 +93,18 @@ class Surrogate:
         for column, model in self.models.items():
             if isinstance(model, _Graded):
                 values[:, column] = model.predict(history.genes[rows])[0]
-        log_feasible = np.where(history.feasible[rows], 0.0, -np.inf)
+        log_feasible = np.stack([np.where(view.feasible[rows], 0.0, -np.inf) for view in history.views], axis=1)
         return Belief(history.genes[rows], self.problem.minimised(values), np.zeros_like(values), log_feasible)
 
     def _log_feasible(self, values: Floats, std: Floats) -> Floats:
         """Where even the logarithm of the probability would vanish, the violation keeps an order."""
-        probability = self.problem.feasibility(values, std)
-        logarithm = np.log(np.maximum(probability, _TINY))
-        return np.where(probability > _TINY, logarithm, logarithm - self.problem.violation(values))
+        columns = []
+        for view in self.problem.views:
+            probability = view.problem.feasibility(values[:, view.columns], std[:, view.columns])
+            logarithm = np.log(np.maximum(probability, _TINY))
+            violation = view.problem.violation(values[:, view.columns])
+            columns.append(np.where(probability > _TINY, logarithm, logarithm - violation))
+        return np.stack(columns, axis=1)
 
 
 def learnt(history: History, predictor: Callable[[], Any] | None, memory: dict[bytes, Floats]) -> Surrogate:
@@ -120,7 +124,7 @@ def learnt(history: History, predictor: Callable[[], Any] | None, memory: dict[b
             if np.ptp(values) <= 1e-12 * np.abs(values).max(initial=0.0) or len(np.unique(genes, axis=0)) < 2:
                 models[column] = _Constant(float(values.mean()))
             elif predictor is None:
-                models[column] = _graded(grades, genes, values, history.objectives[column].sign, memory)
+                models[column] = _graded(grades, genes, values, history.objectives[column].sign or 1, memory)
             else:
                 models[column] = _Given(history.space, predictor().fit(history.space.features(genes), values))
     return Surrogate(history.problem, models)

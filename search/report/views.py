@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from search.objective import Goal
 from search.report.quantities import Quantity
 from search.result import Result
 
@@ -27,17 +28,18 @@ def quantities(result: Result) -> dict[str, Quantity]:
 def axis_pairs(result: Result) -> list[tuple[str, str]]:
     """The pairs of objectives to plot against each other, costs on the horizontal axis; empty for a single one."""
     ordered = sorted(result.history.objectives, key=lambda objective: objective.goal == "max")
-    return list(itertools.combinations([objective.name for objective in ordered], 2))
+    return list(itertools.combinations([objective.name for objective in ordered if objective.goal], 2))
 
 
 def best_so_far(result: Result) -> NDArray[np.float64]:
-    """Running best feasible value of the first objective, shape (n,); NaN until there is one."""
-    known = np.where(result.history.feasible, result.history.values[:, 0], np.nan)
-    pick = np.fmax if result.history.objectives[0].goal == "max" else np.fmin
+    """Running best feasible value of the first objective that has a goal, shape (n,); NaN until there is one."""
+    column = next(i for i, objective in enumerate(result.history.objectives) if objective.goal)
+    known = np.where(result.history.feasible, result.history.values[:, column], np.nan)
+    pick = np.fmax if result.history.objectives[column].goal == "max" else np.fmin
     return np.asarray(pick.accumulate(known), dtype=np.float64)
 
 
-def stairs(x: ArrayLike, y: ArrayLike, goal: str) -> NDArray[np.float64]:
+def stairs(x: ArrayLike, y: ArrayLike, goal: Goal) -> NDArray[np.float64]:
     """Corners of the line below (or above) which a two-objective front dominates, shape (2 n - 1, 2).
 
     Args:

@@ -11,19 +11,16 @@ from numpy.typing import NDArray
 from search.candidates import explore
 from search.errors import SearchError
 from search.history import History
-from search.improvement import Region
-from search.pareto import non_dominated
+from search.promise import promising
 from search.sampling import corners, draw
 from search.spread import spread
-from search.surrogate import Belief, Model, Surrogate, learnt
+from search.surrogate import Belief, Surrogate, learnt
 from search.tactics.base import FEWEST_TO_LEARN, Proposal, register
 from search.tactics.fitting import new_predictor
 
 Floats = NDArray[np.float64]
 _SMALLEST_BATCH, _PROPOSALS = 5, 60
-_SHORTLIST = 200
 _ENUMERABLE = 1000
-_MARGIN = 0.1
 
 
 @register("bayesian")
@@ -71,7 +68,7 @@ class Bayesian:
         surrogate = learnt(history, self._predictor, self._memory)
         measured, pending = surrogate.measured(history), surrogate.judge(history.pending)
         candidates = self._candidates(history, surrogate, measured.joined(pending), rng)
-        chosen = candidates[_promising(surrogate, measured, pending, candidates, n)]
+        chosen = candidates[promising(surrogate, measured, pending, candidates, n)]
         predicted = np.where(history.problem.expensive, history.problem.minimised(chosen.mean), np.nan)
         if len(chosen) == n:
             return Proposal(chosen.genes, predicted)
@@ -95,76 +92,10 @@ class Bayesian:
             surrogate.judge,
             known.joined(start),
             history.keys,
+            history.problem.optimised,
             rng,
             population=self.population,
             generations=self.generations,
             optimism=self.optimism,
         )
         return start.joined(found)
-
-
-def _promising(surrogate: Surrogate, measured: Belief, pending: Belief, candidates: Belief, n: int) -> NDArray[np.intp]:
-    """Rows of up to `n` candidates, in order of choice; those without any promise are left out."""
-    region = _region(measured)
-    for mean in pending.mean:
-        region = region.with_point(mean)
-    any_feasible = bool((measured.log_feasible == 0).any())
-    score = _score(region, candidates, candidates.std, any_feasible)
-    short = np.argsort(-score, kind="stable")[:_SHORTLIST]
-    listed = _Conditioned.of(surrogate, candidates[short].joined(pending))
-    for row in range(len(short), len(listed.belief)):
-        listed.measure(row)
-    chosen: list[int] = []
-    while len(chosen) < min(n, len(short)):
-        score = _score(region, listed.belief, listed.std, any_feasible)[: len(short)]
-        score[chosen] = -np.inf
-        best = int(np.argmax(score))
-        if score[best] == -np.inf:
-            break
-        chosen.append(best)
-        region = region.with_point(listed.belief.mean[best])
-        listed.measure(best)
-    return short[chosen]
-
-
-def _score(region: Region, belief: Belief, std: Floats, any_feasible: bool) -> Floats:
-    """Logarithm of what measuring is expected to bring; while nothing is feasible, of the chance to change that."""
-    improvement = region.expected_improvement(belief.mean, std)
-    with np.errstate(divide="ignore"):
-        gain = np.log(improvement)
-    return np.asarray(gain + belief.log_feasible if any_feasible else belief.log_feasible)
-
-
-@dataclass
-class _Conditioned:
-    """How sure beliefs would be, had some of the architectures been measured with the predicted result."""
-
-    belief: Belief
-    std: Floats
-    models: dict[int, Model]
-    covariances: dict[int, Floats]
-
-    @classmethod
-    def of(cls, surrogate: Surrogate, belief: Belief) -> "_Conditioned":
-        models = surrogate.models if len(belief) else {}
-        covariances = {column: model.covariance(belief.genes) for column, model in models.items()}
-        return cls(belief, belief.std.copy(), models, covariances)
-
-    def measure(self, row: int) -> None:
-        """From now on, this one has been measured too."""
-        for column, covariance in self.covariances.items():
-            variance = covariance[row, row] + self.models[column].noise ** 2
-            if variance > 0:
-                covariance -= np.outer(covariance[row], covariance[row]) / variance
-                self.std[:, column] = np.sqrt(np.maximum(np.diag(covariance), 0.0))
-
-
-def _region(measured: Belief) -> Region:
-    """What the feasible measured architectures dominate, seen from a little beyond the worst of their front."""
-    feasible = measured.mean[measured.log_feasible == 0]
-    front = feasible[non_dominated(feasible, ["min"] * feasible.shape[1])] if len(feasible) else feasible
-    seen = front if len(front) else measured.mean
-    width = np.ptp(seen, axis=0)
-    width = np.where(width > 0, width, np.ptp(measured.mean, axis=0))
-    width = np.where(width > 0, width, np.maximum(np.abs(seen).max(axis=0), 1.0))
-    return Region.of(seen.max(axis=0) + _MARGIN * width, front)

@@ -15,10 +15,10 @@ def data(n=40, n_columns=12, noise=0.0, seed=0):
 COLUMNS = Columns(np.repeat(np.arange(6), 2), np.repeat([0, 1], 6))
 
 
-@pytest.mark.parametrize("linear", [True, False])
-def test_the_gradient_is_exact(linear):
+@pytest.mark.parametrize("polynomial", [True, False])
+def test_the_gradient_is_exact(polynomial):
     rows, targets = data(n=15)
-    prior = _prior(COLUMNS, Settings(linear=linear))
+    prior = _prior(COLUMNS, Settings(polynomial=polynomial))
     point = prior.mode + 0.3 * np.random.default_rng(1).normal(size=len(prior.mode))
     z = targets / targets.std()
 

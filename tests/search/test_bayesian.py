@@ -114,6 +114,47 @@ def test_the_best_of_a_small_space_is_found_early():
     assert result.frame["score"].max() == 0
 
 
+def test_one_search_for_two_devices_measures_less_than_two_searches(space, landscape):
+    """Devices that like different sub-networks: 75 measurements give fronts as good as 2 times 50 do."""
+    there, here = landscape, type(landscape)(space, seed=1)
+    accuracy = there.objectives()[0]
+    latencies = {"phone": there.latency, "board": here.latency}
+    sample = space.sample(500)
+    floor = float(there.accuracy(sample).min())
+
+    def volumes(names, budget):
+        objectives = [
+            accuracy,
+            *(Objective(f"latency@{n}", goal="min", measure=latencies[n], expensive=False) for n in names),
+        ]
+        result = search.run(space, objectives, budget=budget, seed=3, progress=False)
+        return [result.view(n).hypervolume([floor, latencies[n](sample).max()]) for n in names]
+
+    together = volumes(["phone", "board"], 75)
+    alone = [*volumes(["phone"], 50), *volumes(["board"], 50)]
+    assert np.divide(together, alone).min() > 0.97
+
+
+def test_what_has_no_goal_is_only_bounded(bayesian, space, landscape):
+    """All measurements go to the best accuracy under the cap, which comes closer to it than a front does."""
+    cap = float(np.quantile(landscape.latency(space.sample(500)), 0.2))
+
+    def best(goal):
+        objectives = [landscape.objectives()[0], replace(landscape.objectives()[1], goal=goal)]
+        found = search.run(
+            space, objectives, tactic=bayesian, budget=50, constraints={"latency": ("<=", cap)}, progress=False
+        )
+        assert (found.frame["latency"] <= cap).all()
+        return found
+
+    bounded = best(None)
+    assert bounded.frame["accuracy"].max() >= best("min").frame["accuracy"].max()
+    assert len(bounded.pareto()) == 1
+    assert bounded.best("accuracy")["accuracy"] == bounded.frame["accuracy"].max()
+    with pytest.raises(SearchError, match="'latency' has no goal"):
+        bounded.best("latency")
+
+
 @pytest.mark.parametrize("kind", ["flat", "steps", "broken"])
 def test_any_objective_can_be_searched(bayesian, space, kind):
     def measure(architectures):
