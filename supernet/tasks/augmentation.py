@@ -34,6 +34,7 @@ class Augmentation:
         mixup: alpha of the Beta distribution by which pairs of images and their labels are blended (arXiv:1710.09412).
         cutmix: alpha of the Beta distribution of the share of a box in one that comes from another, with its share of
             the label (arXiv:1905.04899); each batch gets one of the two where both are wanted.
+        mix: probability that a batch is mixed at all.
     """
 
     rotate: float = 0.0
@@ -48,6 +49,7 @@ class Augmentation:
     erase: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
+    mix: float = 1.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "zoom", tuple(float(z) for z in self.zoom))
@@ -56,8 +58,9 @@ class Augmentation:
                 raise ValueError(f"augmentation: {name} must be 0 or more, got {getattr(self, name)!r}")
         if len(self.zoom) != 2 or not 0 < self.zoom[0] <= self.zoom[1]:
             raise ValueError(f"augmentation: zoom must be two ascending numbers above 0, got {self.zoom!r}")
-        if not 0 <= self.flip <= 1:
-            raise ValueError(f"augmentation: flip is a probability, got {self.flip!r}")
+        for name in ("flip", "mix"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"augmentation: {name} is a probability, got {getattr(self, name)!r}")
         if not self.erase <= 1:
             raise ValueError(f"augmentation: erase is a fraction of the image size, got {self.erase!r}")
 
@@ -85,11 +88,13 @@ class Augmentation:
     @property
     def mixes(self) -> bool:
         """Whether `mixed` changes anything."""
-        return self.mixup > 0 or self.cutmix > 0
+        return self.mix > 0 and (self.mixup > 0 or self.cutmix > 0)
 
     def mixed(self, images: Tensor, labels: Tensor, n_classes: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Each image mixed with another of the batch, and the shares of their classes, float32 [n, n_classes]."""
         classes = functional.one_hot(labels, n_classes).float()
+        if self.mix < 1 and rng.random() >= self.mix:
+            return images, classes
         cuts = self.cutmix > 0 and (self.mixup == 0 or rng.random() < 0.5)
         alpha = self.cutmix if cuts else self.mixup
         share = rng.beta(alpha, alpha)

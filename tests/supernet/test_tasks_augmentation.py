@@ -105,6 +105,18 @@ def test_mixing_shares_labels_as_it_shares_images(settings):
         assert mixed.shape == shown.shape
 
 
+def test_a_part_of_the_batches_is_mixed():
+    labels, rng = torch.arange(4), np.random.default_rng(0)
+    augmentation = Augmentation(mixup=1.0, mix=0.25)
+    found = [augmentation.mixed(images(), labels, 4, rng) for _ in range(200)]
+    whole = [torch.equal(mixed, images()) for mixed, _ in found]
+    assert np.mean(whole) == pytest.approx(0.75, abs=0.1)
+    assert all(
+        torch.equal(shares, torch.eye(4)) for is_whole, (_, shares) in zip(whole, found, strict=True) if is_whole
+    )
+    assert not Augmentation(mixup=1.0, mix=0.0).mixes
+
+
 def test_training_batches_of_mixed_images_have_shares_of_the_classes():
     task = digits()
     model = torch.nn.Linear(1, 10)
@@ -124,6 +136,7 @@ def test_training_batches_of_mixed_images_have_shares_of_the_classes():
     [
         ({"erase": 1.5}, "erase"),
         ({"cutmix": -1}, "cutmix"),
+        ({"mix": 1.5}, "mix is a probability"),
         ({"rotate": -1}, "rotate"),
         ({"zoom": (1.2, 0.8)}, "zoom"),
         ({"flip": 1.5}, "flip"),
