@@ -31,6 +31,6 @@ class Imported(Backend):
 
     def _refuse(self, device: "Device") -> NoReturn:
         raise device.error(
-            "it was measured elsewhere, and only its imported latencies are here: nothing can be measured or deployed "
-            "on it; search with latency_table=FILE and deploy=none"
+            "it was measured elsewhere, and only its imported latencies are here: nothing can be measured on it; give "
+            "them as latency_table=FILE"
         )

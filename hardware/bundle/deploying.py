@@ -2,6 +2,7 @@
 
 import copy
 import json
+import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -46,12 +47,13 @@ def deploy(
         net: the super-network.
         architecture: which of its sub-networks.
         device: latency is measured on it where it is this machine, else by the bundle's `run.py`, whose defaults are
-            its threads and batch size.
+            its threads and batch size; `metrics.json` then says why not as `not_measured`.
         directory: the bundle's folder; parents are made.
         task: gives calibration data, the sample's images, preprocessing and class names.
         metrics: what is known of the sub-network, as `{"predicted": {name: value}, "measured": {name: value}}`.
         model: deployed as it is instead (a fine-tuned sub-network of this architecture, for example).
-        format: one of `hardware.bundle.formats()`; by default what the device's backend runs.
+        format: one of `hardware.bundle.formats()`, or an ending of its files ("pt2"); by default what the device's
+            backend runs. Latency in another one is left to `run.py`.
 
     Raises ArchitectureError, ParityError, DeviceError (what writes the format is missing), FileExistsError (the folder
     holds something else) and other OSErrors.
@@ -68,6 +70,7 @@ def deploy(
             **given,
             **{name: int(values[0]) for name, values in net.costs([chosen]).items()},
             **_checked_and_measured(kind, form, partial, sample, files),
+            "supernet": net.name,
             "format": form.name,
             "bytes": _size(partial, making),
             "device": device.describe(),
@@ -76,8 +79,9 @@ def deploy(
         if task is not None:
             found["methods"] = dict(task.methods)
             _write_task(partial, task, kind)
-        _write_data(partial, making, found, sample)
-        text = readme(making, found, files=files, inputs=list(sample.inputs), example=kind.examples(partial))
+        example = kind.examples(partial)
+        _write_data(partial, making, found, sample, f"python run.py{example}")
+        text = readme(making, found, files=files, inputs=list(sample.inputs), example=example)
         (partial / "README.md").write_text(text, encoding="utf-8")
         kind.write_program(partial)
         form.write_runtime(partial, kind.packages)
@@ -94,17 +98,27 @@ def _checked(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, An
 def _checked_and_measured(
     kind: Kind, form: Format, partial: Path, sample: Sample, files: Sequence[str]
 ) -> dict[str, Any]:
-    """`parity`, and `latency` where this machine is the device."""
+    """`parity`, and `latency` where this machine is the device, or why it is `not_measured`."""
     device, threads_before = kind.making.device, torch.get_num_threads()
     try:
         found = {"parity": sample.check(kind.compute(form, partial), " and ".join(files), device.precision)}
     finally:
         torch.set_num_threads(threads_before)
+    if reason := _why_not_measured(device, form):
+        return found | {"not_measured": reason}
+    return found | {"latency": kind.latency().describe()}
+
+
+def _why_not_measured(device: Device, form: Format) -> str:
+    """Why the latency of a bundle cannot be told here; "" where it can."""
+    if device.machine not in (None, platform.machine()):
+        return f"its processor is of kind {device.machine}, this machine's of kind {platform.machine()}"
     try:
         device.require_here()
-    except DeviceError:
-        return found
-    return found | {"latency": kind.latency().describe()}
+    except DeviceError as error:
+        return str(error)
+    own = backends.create(device.backend).bundle_format
+    return "" if form.name == own else f"backend {device.backend!r} runs format {own!r}, the bundle is {form.name!r}"
 
 
 def _size(partial: Path, making: Making) -> int:
@@ -128,7 +142,7 @@ def _write_task(partial: Path, task: Task, kind: Kind) -> None:
         (partial / name).write_bytes(content)
 
 
-def _write_data(partial: Path, making: Making, metrics: Mapping[str, Any], sample: Sample) -> None:
+def _write_data(partial: Path, making: Making, metrics: Mapping[str, Any], sample: Sample, run: str) -> None:
     net, architecture = making.net, json.loads(making.architecture.to_json())
     described = {"supernet": net.name, "space": net.space.fingerprint}
     header = {"format": "pt", **described, "architecture": making.architecture.to_json()}
@@ -136,7 +150,7 @@ def _write_data(partial: Path, making: Making, metrics: Mapping[str, Any], sampl
     sample.save(partial / "sample.npz")
     write_json(partial / "architecture.json", {**described, "architecture": architecture})
     write_json(partial / "metrics.json", metrics)
-    manifest = {"version": _FORMAT_VERSION, "device": metrics["device"], "parity": metrics["parity"]}
+    manifest = {"version": _FORMAT_VERSION, "run": run, "device": metrics["device"], "parity": metrics["parity"]}
     write_json(partial / MANIFEST, manifest)
 
 

@@ -81,6 +81,7 @@ _FORMATS = {
         Format("executorch", "runtime_executorch", writers.executorch, ("numpy", "torch", "executorch")),
     )
 }
+_ALIASES = {"pt2": "torch_export", "torch.export": "torch_export", "pte": "executorch"}
 
 
 def formats() -> list[str]:
@@ -89,11 +90,12 @@ def formats() -> list[str]:
 
 
 def chosen_format(device: Device, name: str | None) -> Format:
-    """The format of this name, by default that of the device's backend.
+    """The format of this name (or of this ending of its files), by default that of the device's backend.
 
     Raises ValueError for an unknown name, DeviceError where a package is missing.
     """
     name = name or backends.create(device.backend).bundle_format
+    name = _ALIASES.get(name, name)
     if name not in _FORMATS:
         raise ValueError(f"unknown bundle format {name!r}; have {', '.join(formats())}")
     _FORMATS[name].require()

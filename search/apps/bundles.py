@@ -6,8 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from hardware import deploy
+from hardware import ParityError, deploy
 from search.apps.setup import Setup
+from search.errors import SearchError
 from supernet import Architecture
 from supernet.validation import validated
 
@@ -19,30 +20,42 @@ def package_versions() -> dict[str, str]:
     return {name: version(name) for name in _DECISIVE.split()}
 
 
-def deploy_row(setup: Setup, row: "pd.Series[Any]", folder: Path) -> Path:
+def deploy_row(setup: Setup, row: "pd.Series[Any]", folder: Path, format: str | None = None) -> Path:
     """Writes the bundle of a row of `Result.frame`: predictions and validation are those of the search."""
     validation, accuracy = f"validation_{setup.metric}", setup.accuracy_among(list(row.index)) or "accuracy"
     metrics = {f"predicted_{accuracy}": validation, "predicted_measured_latency": "latency_ms", "latency": "latency_ms"}
     predicted = {metrics[name]: float(row[name]) for name in metrics if name in row and pd.notna(row[name])}
     measured = {validation: float(row[accuracy])} if accuracy in row else {}
-    return _deployed(setup, setup.net.space.validate(row["architecture"]), folder, predicted, measured)
+    return _deployed(setup, setup.net.space.validate(row["architecture"]), folder, predicted, measured, format)
 
 
-def deploy_architecture(setup: Setup, architecture: Architecture, folder: Path) -> Path:
+def deploy_architecture(setup: Setup, architecture: Architecture, folder: Path, format: str | None = None) -> Path:
     """Writes the bundle of an architecture that no search measured."""
     predicted = {"latency_ms": float(setup.table.latency([architecture])[0])} if setup.config.latency_table else {}
     _, metrics = validated(setup.net, architecture, setup.task)
     measured = {f"validation_{name}": value for name, value in metrics.items()}
-    return _deployed(setup, architecture, folder, predicted, measured)
+    return _deployed(setup, architecture, folder, predicted, measured, format)
 
 
 def _deployed(
-    setup: Setup, architecture: Architecture, folder: Path, predicted: dict[str, float], measured: dict[str, float]
+    setup: Setup,
+    architecture: Architecture,
+    folder: Path,
+    predicted: dict[str, float],
+    measured: dict[str, float],
+    format: str | None,
 ) -> Path:
-    """The bundle with the metrics of the test split, which no search sees, where there is one."""
+    """The bundle with the metrics of the test split, which no search sees, where there is one.
+
+    Raises SearchError where the format does not compute what PyTorch does.
+    """
     model = None
     if "test" in getattr(setup.task, "splits", ("test",)):
         model, tested = validated(setup.net, architecture, setup.task, split="test")
         measured = {**measured, **{f"test_{name}": value for name, value in tested.items()}}
     metrics = {"predicted": predicted, "measured": measured}
-    return deploy(setup.net, architecture, setup.device, folder, task=setup.task, model=model, metrics=metrics)
+    settings: dict[str, Any] = {"task": setup.task, "model": model, "metrics": metrics, "format": format}
+    try:
+        return deploy(setup.net, architecture, setup.device, folder, **settings)
+    except ParityError as error:
+        raise SearchError(f"bundle of device {setup.device.name!r} in {folder}: {error}") from error

@@ -3,109 +3,102 @@
 import hashlib
 import json
 from collections import Counter
-from contextlib import chdir, nullcontext
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from hardware.bundle.formats import chosen_format
 from search.apps.bundles import deploy_architecture, deploy_row
+from search.apps.choosing import of_device, require_choice
+from search.apps.finished import Finished, finished_searches
 from search.apps.setup import Setup
-from search.apps.tables import best_rank, row_with
 from search.errors import SearchError
-from search.report import front_file
+from search.report import write_overview
 
 _WAYS = ("rank", "id", "where", "architecture")
 
 
 def run(config: DictConfig) -> None:
-    """Deploys one sub-network of a search, or of each search below a multirun's folder."""
-    given = [name for name in _WAYS if config[name] is not None]
-    if len(given) != 1:
-        raise SearchError(
-            "say which sub-network: one of rank=N, id=N, where='latency <= 5' or architecture=FILE, "
-            f"got {' and '.join(given) or 'none'}"
-        )
+    """Deploys sub-networks of a search, or of each search below a multirun's folder, for each of its devices.
+
+    Everything that can be refused is refused before the first bundle is made; where one fails, those before it stay.
+    """
     top = Path(config.search).resolve()
-    searches = [part for folder in finished_searches(top) for part in Finished.parts(folder, config.device)]
-    given_by_hand = read_architecture(config.architecture) if config.architecture is not None else None
-    chosen = [search.row(config) for search in searches] if given_by_hand is None else []
     output = Path(config.output).resolve() if config.output else None
-    of_folder = Counter(search.folder for search in searches)
-    for i, search in enumerate(searches):
-        with chdir(search.cwd) if search.cwd.is_dir() else nullcontext():  # paths in its configuration mean the same
-            folder = search.folder / "bundle" if output is None else output / search.folder.relative_to(top)
-            device = Path(search.setup.device.name if output is None or of_folder[search.folder] > 1 else "")
-            if given_by_hand is not None:
-                architecture = search.setup.net.space.validate(given_by_hand)
-                digest = hashlib.sha256(architecture.to_json().encode()).hexdigest()[:8]
-                target = folder / device / (f"custom-{digest}" if output is None else "")
-                say(deploy_architecture(search.setup, architecture, target))
-            else:
-                name, row = chosen[i]
-                say(deploy_row(search.setup, row, folder / device / (name if output is None else "")))
+    if config.action == "overview":
+        _say_overview(write_overview(_shown(top, output)))
+        return
+    if config.action != "deploy":
+        raise SearchError(f"unknown action {config.action!r}: available are deploy, overview")
+    planned = list(_planned(config, top, output))
+    if not planned:
+        raise SearchError(f"search={top}: nothing to deploy, its front is empty (no architecture met the constraints)")
+    made: list[Path] = []
+    try:
+        for bundle in planned:
+            with bundle.search.there():
+                made.append(bundle.make())
+            say(made[-1])
+    finally:
+        if made and made != [output]:
+            _say_overview(write_overview(_shown(top, output)))
 
 
 @dataclass(frozen=True)
-class Finished:
-    """A finished search as one device sees it.
+class Planned:
+    """A bundle of a search that is about to be made."""
 
-    Args:
-        folder: of the search.
-        setup: what its configuration names.
-        cwd: the folder that it was started in.
-        several: whether it was for several devices.
-    """
-
-    folder: Path
-    setup: Setup
-    cwd: Path
-    several: bool
-
-    @classmethod
-    def parts(cls, folder: Path, device: str | None) -> "list[Finished]":
-        """Reads what the search left, for each of its devices or for one; latency tables are those that it kept.
-
-        Raises SearchError naming the devices there are.
-        """
-        setup = Setup(DictConfig(OmegaConf.load(folder / ".hydra" / "config.yaml")), folder)
-        hydra = folder / ".hydra" / "hydra.yaml"
-        cwd = Path(OmegaConf.load(hydra).hydra.runtime.cwd) if hydra.exists() else folder
-        parts = {part.config.hardware.name: part for part in setup.parts}
-        for name, part in parts.items():
-            table = folder / f"latency_{name}.json"
-            part.config.latency_table = str(table) if table.exists() else None
-        if device is not None and device not in parts:
-            raise SearchError(f"device={device}: this search was for {', '.join(parts)}")
-        return [cls(folder, part, cwd, len(parts) > 1) for name, part in parts.items() if device in (None, name)]
-
-    def row(self, config: DictConfig) -> tuple[str, "pd.Series[Any]"]:
-        """Name of the bundle's folder and the row of results that `rank`, `id` or `where` selects."""
-        suffix = f"@{self.setup.config.hardware.name}"
-        if config.id is not None:
-            row = row_with(self.folder / "results.csv", "id", config.id)
-            if row["status"] == "failed":
-                raise SearchError(f"id={config.id} was not measured: {row['error']}")
-            return f"id-{config.id}", row.rename(lambda column: str(column).removesuffix(suffix))
-        front = self.folder / front_file(self.setup.config.hardware.name if self.several else "")
-        rank = config.rank
-        if rank is None:
-            objectives = self.setup.config.objectives
-            names = [objectives] if isinstance(objectives, str) else list(objectives)
-            rank = best_rank(front, config.where, names, highest=self.setup.accuracy_among(names))
-        return str(rank), row_with(front, "rank", rank)
+    search: Finished
+    make: Callable[[], Path]
 
 
-def finished_searches(folder: Path) -> list[Path]:
-    """The folder of a search, or those below the folder of a multirun. Raises SearchError where there is none."""
-    found = [results.parent for results in sorted(folder.rglob("results.csv"))]
-    found = [path for path in found if (path / ".hydra" / "config.yaml").exists()]
-    if not found:
-        raise SearchError(f"search={folder}: no finished search there (no results.csv and .hydra/config.yaml)")
-    return [folder] if folder in found else found
+def _planned(config: DictConfig, top: Path, output: Path | None) -> Iterator[Planned]:
+    """The bundles of all searches and devices. Raises for anything that could be refused later."""
+    given = [name for name in _WAYS if config[name] is not None]
+    if len(given) > 1:
+        raise SearchError(
+            "say in one way which sub-networks: rank=N, id=N, where='latency <= 5' or architecture=FILE, "
+            f"got {' and '.join(given)}"
+        )
+    require_choice(config.rank, "rank")
+    devices = [config.device] if isinstance(config.device, str) else config.device and list(config.device)
+    searches = [part for folder in finished_searches(top) for part in Finished.parts(folder, devices)]
+    names = list(dict.fromkeys(search.device for search in searches))
+    by_hand = read_architecture(config.architecture) if config.architecture is not None else None
+    formats = {name: of_device(config.format, name, names, "format") for name in names}
+    for search in searches:
+        chosen_format(search.setup.device, formats[search.device])  # refuses what cannot be written here
+    chosen = [[] if by_hand is not None else list(search.rows(config)) for search in searches]
+    of_folder = Counter(search.folder for search in searches)
+    for search, rows in zip(searches, chosen, strict=True):
+        setup, format = search.setup, formats[search.device]
+        if output is None:
+            folder = search.folder / "bundle" / setup.device.name
+        else:
+            folder = output / search.folder.relative_to(top) / (search.device if of_folder[search.folder] > 1 else "")
+        if by_hand is not None:
+            yield Planned(search, partial(_by_hand, setup, by_hand, folder, format, named=output is None))
+        for name, row in rows:
+            target = folder / (name if output is None or len(rows) > 1 else "")
+            yield Planned(search, partial(deploy_row, setup, row, target, format))
+
+
+def _by_hand(setup: Setup, given: dict[str, Any], folder: Path, format: str | None, *, named: bool) -> Path:
+    architecture = setup.net.space.validate(given)
+    digest = hashlib.sha256(architecture.to_json().encode()).hexdigest()[:8]
+    return deploy_architecture(setup, architecture, folder / (f"custom-{digest}" if named else ""), format)
+
+
+def _shown(top: Path, output: Path | None) -> Path:
+    """The folder whose bundles the overview shows: of one search, of a multirun, or the one that was asked for."""
+    if output is not None:
+        return output
+    return top / "bundle" if (top / "results.csv").exists() else top
 
 
 def read_architecture(given: Any) -> dict[str, Any]:
@@ -137,4 +130,10 @@ def say(bundle: Path) -> None:
     facts = [f"{name} {value:.4g}" for name, value in metrics["measured"].items()]
     if "latency" in metrics:
         facts.append(f"latency {metrics['latency']['median_ms']:.3g} ms")
+    else:
+        facts.append("latency not measured here, run.py does on the device")
     Console().print(f"{bundle}\n  {', '.join(facts)}", soft_wrap=True, highlight=False)
+
+
+def _say_overview(page: Path) -> None:
+    Console().print(f"overview in {page}", soft_wrap=True, highlight=False)

@@ -9,14 +9,16 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 import search
+from hardware.bundle.formats import chosen_format
 from hardware.provenance import provenance
 from search.api import first_batch_size
 from search.apps.bundles import deploy_row, package_versions
+from search.apps.choosing import chosen_ranks, require_choice
 from search.apps.constraints import parsed
 from search.apps.devices import with_devices
 from search.apps.setup import Setup, output_folder
 from search.driver import n_workers
-from search.report import console_table, write_report
+from search.report import console_table, write_overview, write_report
 from search.result import Result
 from search.sources.literals import literal
 
@@ -40,6 +42,8 @@ def run(config: DictConfig) -> None:
         for rank in of_device:
             deploy_row(part, view.pareto().iloc[rank], folder / "bundle" / part.device.name / str(rank))
             logger.info("deployed rank %d: bundle/%s/%d", rank, part.device.name, rank)
+    if any(ranks):
+        logger.info("overview of what is deployed: %s", write_overview(folder / "bundle").relative_to(folder))
     console.print(f"results in {folder}", soft_wrap=True)
 
 
@@ -47,8 +51,10 @@ def searched(setup: Setup) -> Result:
     """Runs the search; whatever can be refused is refused before time goes into a latency table."""
     config = setup.config
     require_choice(config.deploy)
-    if config.deploy not in (None, "none") or not config.latency_table:
-        for part in setup.parts:  # bundles and tables are measured; a ready table may be of another machine
+    for part in setup.parts:
+        if config.deploy not in (None, "none"):
+            chosen_format(part.device, None)  # refuses what cannot be written here
+        if not config.latency_table:  # a ready table, and its bundles, may be of another machine
             part.device.require_here()
     constraints, tactic, engine = parsed(config.constraints), setup.tactic, instantiate(config.engine)
     first_batch_size(tactic, config.budget, config.batch_size)
@@ -75,31 +81,6 @@ def searched(setup: Setup) -> Result:
             engine=engine,
             asynchronous=config.asynchronous,
         )
-
-
-def require_choice(choice: str | int | list[int] | None) -> None:
-    """Raises SearchError unless `chosen_ranks` can read the choice."""
-    ranks = [] if choice in (None, "none", "all", "ends") else [choice] if isinstance(choice, (int, str)) else choice
-    if any(isinstance(rank, bool) or not isinstance(rank, int) or rank < 0 for rank in ranks or []):
-        raise search.SearchError(f"deploy must be ends, all, none or ranks of the front as in [0,3], got {choice!r}")
-
-
-def chosen_ranks(choice: str | int | list[int] | None, n_front: int) -> list[int]:
-    """Ranks to deploy: "ends" (fastest, middle and most accurate), "all", "none", or ranks of the front.
-
-    Ranks beyond the front are left out with a warning.
-    """
-    require_choice(choice)
-    if choice in (None, "none") or n_front == 0:
-        return []
-    if choice == "all":
-        return list(range(n_front))
-    if choice == "ends":
-        return sorted({0, n_front // 2, n_front - 1})
-    wanted = [choice] if isinstance(choice, int) else [rank for rank in choice or [] if isinstance(rank, int)]
-    if beyond := [rank for rank in wanted if rank >= n_front]:
-        logger.warning("not deployed: ranks %s; the front has %d sub-networks", beyond, n_front)
-    return [rank for rank in wanted if rank < n_front]
 
 
 def report(setup: Setup, result: Result, chosen: list[list[int]]) -> None:

@@ -186,6 +186,7 @@ class Setup:
         def measure(architectures: list[Architecture]) -> NDArray[np.float64]:
             return np.array([m.median_ms for m in measure_end_to_end(self.net, architectures, self.device)])
 
+        self.device.require_here()
         scope = f"{self.device.describe()} {cpu_model()}"
         return Objective("measured_latency", goal="min", measure=measure, scope=scope)
 

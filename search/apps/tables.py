@@ -1,12 +1,12 @@
 """Reads the tables that a search left."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from search.apps.constraints import parsed
 from search.errors import SearchError
 
 
@@ -23,7 +23,7 @@ def row_with(path: Path, column: str, value: int) -> "pd.Series[Any]":
     return row
 
 
-def best_rank(path: Path, where: str, objectives: list[str], highest: str | None) -> int:
+def best_rank(path: Path, where: Mapping[str, tuple[str, float]], objectives: list[str], highest: str | None) -> int:
     """Rank of the best value of the first objective among the rows of a front that satisfy the constraints.
 
     Of the objective called `highest` more is better, of the others less.
@@ -32,13 +32,14 @@ def best_rank(path: Path, where: str, objectives: list[str], highest: str | None
     """
     front = read(path, "rank", *objectives)
     fitting = front
-    for name, (operator, bound) in parsed(where).items():
+    for name, (operator, bound) in where.items():
         if name not in objectives:
             raise SearchError(f"where: unknown objective {name!r}; this search has {', '.join(objectives)}")
         fitting = fitting[fitting[name] <= bound] if operator == "<=" else fitting[fitting[name] >= bound]
     if fitting.empty:
         spans = ", ".join(f"{name} {front[name].min():g}..{front[name].max():g}" for name in objectives)
-        raise SearchError(f"no sub-network of the front satisfies {where!r}: it spans {spans}")
+        wanted = " and ".join(f"{name} {operator} {bound:g}" for name, (operator, bound) in where.items())
+        raise SearchError(f"no sub-network of the front satisfies {wanted!r}: it spans {spans} ({path})")
     first = fitting[objectives[0]]
     best = first.argmax() if objectives[0] == highest else first.argmin()
     return int(fitting["rank"].iloc[best])

@@ -9,6 +9,7 @@ import numpy as np
 from search.report import charts, strips
 from search.report.panels import N_SHADES
 from search.report.sections import Section
+from search.report.templates import environment
 from search.report.views import by_device
 from search.result import Result
 
@@ -43,37 +44,34 @@ def render(
         device: JSON-like data, shown at the end.
         provenance: likewise, nested; the search's own settings follow it.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("search.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     fits, views = charts.fits(result), by_device(result)
     paired = len(views) == 1 and sum(fit.panel is not None for fit in fits) == 1
-    return environment.get_template("report.html").render(
-        title=title,
-        cards=headline(result),
-        goals=[(objective.name, objective.goal) for objective in result.history.objectives],
-        n_evaluated=len(result.frame),
-        n_shades=N_SHADES,
-        ended=result.ended,
-        sections=[Section.of(view, device, chosen.get(device, ()), wide=not paired) for device, view in views.items()],
-        paired=paired,
-        fits=fits,
-        fixed=strips.fixed(result.history.space),
-        row_height=strips.ROW_HEIGHT,
-        head_height=strips.HEAD_HEIGHT,
-        label_width=strips.LABEL_WIDTH,
-        failures=_failures(result),
-        n_failed=len(result.failures),
-        provenance=[
-            (heading, flattened(data))
-            for heading, data in (("device", device), ("provenance", provenance), ("search", result.identity))
-        ],
+    return (
+        environment()
+        .get_template("report.html")
+        .render(
+            title=title,
+            cards=headline(result),
+            goals=[(objective.name, objective.goal) for objective in result.history.objectives],
+            n_evaluated=len(result.frame),
+            n_shades=N_SHADES,
+            ended=result.ended,
+            sections=[
+                Section.of(view, device, chosen.get(device, ()), wide=not paired) for device, view in views.items()
+            ],
+            paired=paired,
+            fits=fits,
+            fixed=strips.fixed(result.history.space),
+            row_height=strips.ROW_HEIGHT,
+            head_height=strips.HEAD_HEIGHT,
+            label_width=strips.LABEL_WIDTH,
+            failures=_failures(result),
+            n_failed=len(result.failures),
+            provenance=[
+                (heading, flattened(data))
+                for heading, data in (("device", device), ("provenance", provenance), ("search", result.identity))
+            ],
+        )
     )
 
 

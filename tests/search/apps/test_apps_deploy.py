@@ -76,8 +76,13 @@ def test_an_architecture_given_by_hand(app, found, tmp_path, form):
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        ([], ["rank=N", "none"]),
-        (["rank=0", "id=0"], ["rank and id"]),
+        (["rank=0", "id=0"], ["in one way", "rank and id"]),
+        (["rank=first"], ["rank", "'first'", "ends"]),
+        (["rank=[0,99]"], ["rank=99", "0.."]),
+        (["action=undo"], ["unknown action 'undo'", "deploy, overview"]),
+        (["format=torchscript"], ["unknown bundle format 'torchscript'", "onnx, openvino, torch_export"]),
+        (["format={phone: onnx}"], ["format: unknown device 'phone'", "onnxruntime_cpu"]),
+        (["where=latency@phone <= 5"], ["where: unknown device 'phone'", "onnxruntime_cpu"]),
         (["rank=99"], ["rank=99", "0.."]),
         (["id=8"], ["id=8", "0..7"]),
         (["id=-1"], ["id=-1"]),

@@ -1,6 +1,7 @@
 """Searching for devices that others measured, from the command line."""
 
 import csv
+import json
 
 import pandas as pd
 import pytest
@@ -46,12 +47,24 @@ def test_one_search_for_each_phone(app, small, tables, tmp_path):
     assert (tmp_path / "hardware.name=old" / "latency_old.json").is_file()
 
 
-def test_nothing_is_deployed_on_a_phone_that_is_not_here(app, small, tables, tmp_path):
-    arguments = ["hardware=imported", "hardware.name=old", f"latency_table={tables}", f"output={tmp_path}", *small[1:]]
-    ran = app("search", *arguments)
-    assert ran.code == 2
-    assert "device 'old': it was measured elsewhere" in ran.err
-    assert "deploy=none" in ran.err
+def test_a_phone_that_is_not_here_gets_bundles_without_latency(app, small, tables, tmp_path):
+    arguments = [f"latency_table={tables}", f"output={tmp_path}", *small[1:], "budget=4", "deploy=[0]"]
+    ran = app("search", "hardware=imported", "hardware.name=old", *arguments)
+    assert ran.code == 0, ran.err
+    metrics = json.loads((tmp_path / "bundle/old/0/metrics.json").read_text())
+    assert "latency" not in metrics
+    assert "it was measured elsewhere" in metrics["not_measured"]
+    assert metrics["predicted"]["latency_ms"] == pytest.approx(pd.read_csv(tmp_path / "front.csv")["latency"][0])
+    assert "not measured here" in (tmp_path / "bundle/overview.html").read_text()
+
+
+def test_what_needs_the_phone_is_refused(app, small, tables, tmp_path):
+    phone = ["hardware=imported", "hardware.name=old", f"output={tmp_path}", *small[1:], "budget=4", "deploy=none"]
+    for settings in ([], [f"latency_table={tables}", "objectives=[accuracy,measured_latency]"]):
+        ran = app("search", *phone, *settings)
+        assert ran.code == 2
+        assert "device 'old': it was measured elsewhere" in ran.err
+        assert not (tmp_path / "results.csv").exists()
 
 
 def test_a_column_must_be_chosen(app, own, measured, tmp_path):

@@ -1,0 +1,131 @@
+"""What bundles say of themselves, read for the overview."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search.errors import SearchError
+
+BACK = "run.json"
+"""What `run.py` printed on the device, brought back into the bundle's folder."""
+
+_MANIFEST = "bundle.json"
+
+
+@dataclass(frozen=True)
+class Latency:
+    """A measured latency of one batch.
+
+    Args:
+        ms: median.
+        how: of how many inferences, in which span, on what.
+    """
+
+    ms: float
+    how: str
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A deployed sub-network.
+
+    Args:
+        path: of its folder, relative to the page, with slashes.
+        run: the command that runs it, in its folder.
+        device: settings of its device.
+        metrics: as in `metrics.json`.
+        architecture: as JSON text.
+        back: what `run.py` printed on the device; None where that did not come back.
+    """
+
+    path: str
+    run: str
+    device: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    architecture: str
+    back: Mapping[str, Any] | None
+
+    @classmethod
+    def read(cls, folder: Path, top: Path) -> "Bundle":
+        """Raises SearchError naming the file that cannot be read, or what it lacks."""
+        manifest, metrics = _object(folder / _MANIFEST), _object(folder / "metrics.json")
+        back = _object(folder / BACK) if (folder / BACK).exists() else None
+        try:
+            return cls(
+                folder.relative_to(top).as_posix(),
+                manifest.get("run", "python run.py"),
+                dict(manifest["device"]),
+                metrics,
+                json.dumps(_object(folder / "architecture.json")["architecture"]),
+                back,
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise SearchError(
+                f"{folder} is no complete bundle ({type(error).__name__}: {error}): deploy it anew"
+            ) from error
+
+    @property
+    def accuracies(self) -> dict[str, float]:
+        """What was measured of the sub-network's answers, by name; losses are left out."""
+        return {name: value for name, value in self.metrics["measured"].items() if not name.endswith("loss")}
+
+    @property
+    def predicted_ms(self) -> float:
+        """By the latency table; NaN where there was none."""
+        return float(self.metrics["predicted"].get("latency_ms", float("nan")))
+
+    @property
+    def measured(self) -> Latency | None:
+        """What `run.py` brought back from the device goes before what was measured when the bundle was made."""
+        if self.back is not None and self.differs is None:
+            found, cpu = self.back["latency"], self.back.get("cpu", {}).get("model", "")
+            span = f"80 % within {found['p10_ms']:.4g} – {found['p90_ms']:.4g} ms"
+            return Latency(found["median_ms"], f"by run.py: median of {found['repeats']} inferences, {span}, on {cpu}")
+        if "latency" not in self.metrics:
+            return None
+        found, origin = self.metrics["latency"], self.metrics["provenance"]
+        low, high = found.get("interval_ms") or (None, None)
+        span = "" if low is None else f", 95 % interval {low:.4g} – {high:.4g} ms"
+        where = origin.get("accelerator") or origin["cpu"]
+        return Latency(
+            found["median_ms"], f"median of {found['repeats']} inferences{span}, on {where}, {origin['date'][:10]}"
+        )
+
+    @property
+    def not_measured(self) -> str:
+        """Why there is no latency of when the bundle was made; "" where it is not known."""
+        return str(self.metrics.get("not_measured", ""))
+
+    @property
+    def differs(self) -> str | None:
+        """What `run.py` complained about on the device; None where it did not, or where it has not run."""
+        if self.back is None:
+            return None
+        told = self.back.get("parity", {})
+        if told.get("ok") and "latency" in self.back:
+            return None
+        return str(self.back.get("error") or "its output differs from PyTorch's")
+
+
+def bundles_below(top: Path) -> list[Bundle]:
+    """All bundles in a folder and below, ordered by path; numbers in it count as such. Raises SearchError for none."""
+    folders = [path.parent for path in top.rglob(_MANIFEST) if not path.parent.name.startswith(".")]
+    if not folders:
+        raise SearchError(f"{top}: no bundles there; `supernet-deploy search=...` makes them")
+    found = [Bundle.read(folder, top) for folder in folders]
+    return sorted(
+        found,
+        key=lambda bundle: [(len(part), part) if part.isdigit() else (0, part) for part in bundle.path.split("/")],
+    )
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SearchError(f"cannot read {path}: {error}") from error
+    if not isinstance(found, dict):
+        raise SearchError(f"{path} holds no JSON object")
+    return found
