@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hardware import fitting
 from hardware.device import Device
 from hardware.fitting import TRAITS, Correction
+from hardware.model import TableError
 from hardware.timing import Measurement, Protocol
 from supernet import Architecture, SearchSpace, SuperNetwork
 from supernet.blockmap import REST
@@ -87,7 +88,10 @@ class LatencyTable:
         return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
 
     def latency(self, architectures: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
-        """Predicted latency in ms of a batch on the device, shape (n_architectures,); NaN where a block is missing."""
+        """Predicted latency in ms of a batch on the device, shape (n_architectures,); NaN where a block is missing.
+
+        Raises TableError for an architecture whose blocks the table does not know.
+        """
         corrected = self.correction.of_blocks(self._latencies, self._traits)
         return self._summed(corrected, architectures) + self.correction.intercept
 
@@ -131,7 +135,12 @@ class LatencyTable:
         self, per_block: NDArray[np.float64], architectures: Sequence[Mapping[str, Any]]
     ) -> NDArray[np.float64]:
         extended = np.append(per_block, 0.0)  # the last one stands for "no block" (-1)
-        total: NDArray[np.float64] = extended[self.slots.ids(architectures)].sum(axis=1)
+        try:
+            total: NDArray[np.float64] = extended[self.slots.ids(architectures)].sum(axis=1)
+        except KeyError as error:
+            raise TableError(
+                f"the latency table of device {self.device.name!r} is not whole: {error.args[0]}"
+            ) from error
         return total
 
     # --- building and files ---

@@ -1,6 +1,7 @@
 """The file of a latency table: one JSON object, columns rather than records."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from hardware.model import TableError, read_json, write_json
 from hardware.table import Probe
 from hardware.timing import Measurement
 from supernet import SearchSpace
-from supernet.slots import Slots
+from supernet.slots import ABSENT, Slots
 
 if TYPE_CHECKING:
     from hardware.table import LatencyTable
@@ -61,7 +62,7 @@ def read(path: Path) -> dict[str, Any]:
         if data.get("format") != _FORMAT or data.get("version") not in _READABLE:
             raise TableError(f"{path} is not a latency table of version {' or '.join(map(str, _READABLE))}")
         space = SearchSpace.from_description(data["space"])
-        return {
+        parts = {
             "device": Device(**data["device"]),
             "slots": Slots.from_description(space, data["slots"]),
             "keys": data["keys"],
@@ -73,8 +74,47 @@ def read(path: Path) -> dict[str, Any]:
             "error": data["error"],
             **(_blocks_of_version_1(data) if data["version"] == 1 else _blocks(data)),
         }
-    except (KeyError, TypeError, AttributeError) as error:
+        if flaw := _flaw(parts):
+            raise TableError(f"{path} is a damaged latency table: {flaw}")
+    except TableError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
         raise TableError(f"{path} is not a complete latency table ({type(error).__name__}: {error})") from error
+    return parts
+
+
+def _flaw(parts: Mapping[str, Any]) -> str:
+    """What is wrong with the values of a table; "" where nothing is."""
+    slots, keys, correction = parts["slots"], parts["keys"], parts["correction"]
+    if not all(isinstance(key, str) for key in keys) or len(set(keys)) < len(keys):
+        return "its keys are not different texts"
+    if unknown := set(parts["blocks"]) - set(keys):
+        return f"it holds block {min(unknown)}, which is none of its keys"
+    n_genes = slots.space.n_genes
+    for slot in slots.slots.values():
+        if not all(type(gene) is int and 0 <= gene < n_genes for gene in slot.genes):
+            return f"slot {slot.name} depends on genes that the space does not have"
+        if not all(type(i) is int and ABSENT <= i < len(keys) for i in slot.cells.values()):
+            return f"slot {slot.name} refers to blocks that it does not hold"
+    numbers = {
+        "the correction": [correction.slope, correction.intercept, *correction.weights.values()],
+        "the empty call": [parts["empty_call_ms"]],
+        "the error": parts["error"].values(),
+        **{f"block {key}": [m.median_ms, *m.quantiles_ms] for key, m in parts["blocks"].items()},
+        **{f"the traits of block {key}": values for key, values in parts.get("traits", {}).items()},
+        **{f"probe {i}": probe.medians_ms for i, probe in enumerate(parts["probes"])},
+    }
+    if odd := [name for name, values in numbers.items() if not all(map(_finite, values))]:
+        return f"{odd[0]} holds something else than finite numbers"
+    if any(ms <= 0 for probe in parts["probes"] for ms in probe.medians_ms):
+        return "a probe's latency is not above 0"
+    if unknown := set(correction.weights) - set(TRAITS):
+        return f"the correction counts {min(unknown)!r}, which is none of {', '.join(TRAITS)}"
+    return ""
+
+
+def _finite(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
 
 
 def _blocks(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -163,6 +163,47 @@ def test_other_files_are_refused(tmp_path, text):
         LatencyTable.load(tmp_path / "absent.json")
 
 
+def first_slot(data):
+    return next(slot for slot in data["slots"].values() if slot["genes"])
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda data: data["blocks"]["median_ms"].__setitem__(0, "fast"), "block .* finite numbers"),
+        (lambda data: data["blocks"]["median_ms"].__setitem__(0, float("nan")), "block .* finite numbers"),
+        (lambda data: data["blocks"]["median_ms"].pop(), "ValueError"),
+        (lambda data: data["correction"].update(slope=None), "the correction holds"),
+        (lambda data: data["correction"]["weights"].update(luck=1.0), "'luck', which is none of calls"),
+        (lambda data: data["probes"][0]["medians_ms"].__setitem__(0, -1.0), "not above 0"),
+        (lambda data: data["probes"][0]["architecture"].update(r=7), "7"),
+        (lambda data: data["keys"].__setitem__(0, "another"), "none of its keys"),
+        (lambda data: first_slot(data)["ids"].__setitem__(0, 10**6), "blocks that it does not hold"),
+        (lambda data: first_slot(data)["genes"].__setitem__(0, 999), "genes that the space does not have"),
+        (lambda data: data["device"].update(threads=0), "threads"),
+        (lambda data: data.pop("slots"), "KeyError: 'slots'"),
+    ],
+)
+def test_damaged_tables_are_refused(table, damage, message, tmp_path):
+    path = tmp_path / "table.json"
+    table.save(path)
+    data = json.loads(path.read_text())
+    damage(data)
+    path.write_text(json.dumps(data))
+    with pytest.raises(TableError, match=rf"table\.json .*{message}"):
+        LatencyTable.load(path)
+
+
+def test_what_a_table_does_not_know_is_named(net, table, tmp_path):
+    path = tmp_path / "table.json"
+    table.save(path)
+    data = json.loads(path.read_text())
+    first_slot(data)["states"], first_slot(data)["ids"] = [], []
+    path.write_text(json.dumps(data))
+    with pytest.raises(TableError, match="device 'here' is not whole: block"):
+        LatencyTable.load(path).latency([net.largest])
+
+
 def test_probes_include_the_extremes_and_spread_in_between(net, table):
     probes = [probe.architecture for probe in table.probes if not probe.held_out]
     assert {net.smallest, net.largest} <= set(probes)
