@@ -44,7 +44,7 @@ class Landscape:
 
     def cap(self, quantile: float) -> float:
         """That quantile of the latencies of uniform draws."""
-        sample = self.space.sample(_SAMPLE, seed=_SAMPLE_SEED)
+        sample = self.space.sample(min(_SAMPLE, self.space.size), seed=_SAMPLE_SEED)
         return float(np.quantile(self.latency(sample), quantile))
 
     def measured(self, noise: float, seed: int) -> Values:
@@ -52,7 +52,7 @@ class Landscape:
 
         def accuracy(architectures: list[Architecture]) -> Floats:
             exact = self.accuracy(architectures)
-            return exact + noise * _normal(self.space.encode(architectures), seed) if noise else exact
+            return exact + noise * normal(self.space.encode(architectures), seed) if noise else exact
 
         return accuracy
 
@@ -75,7 +75,7 @@ def synthetic(shape: str) -> Landscape:
     """
     if shape == "mobilenet":
         space = mobilenet_space()
-        return _landscape(f"synthetic/{shape}", space, _saturating(space, 0.25), _additive(space))
+        return landscape(f"synthetic/{shape}", space, saturating(space, 0.25), additive(space))
     import supernet
 
     families = {
@@ -85,10 +85,10 @@ def synthetic(shape: str) -> Landscape:
     if shape not in families:
         raise ValueError(f"unknown synthetic landscape {shape!r}: there are {', '.join(SYNTHETIC)}")
     net = families[shape]()
-    return _landscape(
+    return landscape(
         f"synthetic/{shape}",
         net.space,
-        _saturating(net.space, 0.5),
+        saturating(net.space, 0.5),
         lambda architectures: net.costs(architectures)["macs"] / 1e9,
     )
 
@@ -119,22 +119,24 @@ def released(directory: Path, device: str, accuracy: str) -> Landscape:
     )
 
 
-def _landscape(name: str, space: SearchSpace, accuracy: Values, latency: Values) -> Landscape:
-    """Seen from the worst values of uniform draws."""
-    sample = space.sample(_SAMPLE, seed=_SAMPLE_SEED)
+def landscape(name: str, space: SearchSpace, accuracy: Values, latency: Values) -> Landscape:
+    """With the worst values of uniform draws as reference."""
+    sample = space.sample(min(_SAMPLE, space.size), seed=_SAMPLE_SEED)
     return Landscape(name, space, accuracy, latency, (float(accuracy(sample).min()), float(latency(sample).max())))
 
 
-def _grades(space: SearchSpace) -> Floats:
+def grades(space: SearchSpace) -> Floats:
+    """How large each value of each gene is, shape (n_features,)."""
     return np.concatenate([np.linspace(0.4, 1.0, n) for n in space.n_values])
 
 
-def _saturating(space: SearchSpace, roughness: float) -> Values:
+def saturating(space: SearchSpace, roughness: float) -> Values:
+    """Accuracy that saturates in a weighted sum of active genes and of some pairs of them."""
     rng = np.random.default_rng(2022)
     n_features = int(space.n_values.sum())
-    gain = _grades(space) * rng.uniform(0.2, 1.0, n_features)
+    gain = grades(space) * rng.uniform(0.2, 1.0, n_features)
     pairs = rng.normal(0, roughness, (n_features, n_features)) * (rng.random((n_features, n_features)) < 0.02)
-    typical = _capacity(space, space.sample(500, seed=1), gain, pairs).mean()
+    typical = _capacity(space, space.sample(min(500, space.size), seed=1), gain, pairs).mean()
 
     def accuracy(architectures: list[Architecture]) -> Floats:
         return 70 + 10 * (1 - np.exp(-2 * _capacity(space, architectures, gain, pairs) / typical))
@@ -147,14 +149,15 @@ def _capacity(space: SearchSpace, architectures: Sequence[Architecture], gain: F
     return np.asarray(features @ gain + ((features @ pairs) * features).sum(axis=1))
 
 
-def _additive(space: SearchSpace) -> Values:
+def additive(space: SearchSpace) -> Values:
+    """A cost of each active gene that grows with its value, summed."""
     rng = np.random.default_rng(2023)
     scale = np.repeat(rng.uniform(0.5, 2.0, space.n_genes), space.n_values)
-    cost = _grades(space) * rng.uniform(0.1, 1.0, len(scale)) * scale
+    cost = grades(space) * rng.uniform(0.1, 1.0, len(scale)) * scale
     return lambda architectures: 2 + space.features(architectures).astype(np.float64) @ cost
 
 
-def _normal(genes: Genes, seed: int) -> Floats:
+def normal(genes: Genes, seed: int) -> Floats:
     """Standard normal values that depend on the genes and the seed alone, shape (len(genes),)."""
     digests = [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in genes]
     return np.array([np.random.default_rng([seed, int.from_bytes(d, "little")]).normal() for d in digests])
