@@ -38,10 +38,11 @@ class Pool:
 Judge = Callable[[Genes], Pool]
 
 
-def pool_of(history: History) -> Pool:
-    """What the history has measured."""
-    values = history.values[history.measured]
-    return Pool(history.genes[history.measured], history.problem.minimised(values), history.problem.violation(values))
+def pool_of(history: History, columns: NDArray[np.intp] | None = None) -> Pool:
+    """What the history has measured of some objectives; by default of those with a goal (of the first device)."""
+    values, problem = history.values[history.measured], history.problem
+    kept = problem.optimised[0] if columns is None else columns
+    return Pool(history.genes[history.measured], problem.minimised(values)[:, kept], problem.violation(values))
 
 
 def fittest(pool: Pool, n: int, rng: np.random.Generator, algorithm: str = "auto") -> NDArray[np.intp]:

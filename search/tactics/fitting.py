@@ -104,10 +104,10 @@ def unseen(
         generations: likewise.
         algorithm: likewise.
         confidence: probability with which a predicted objective must keep a constraint.
-        columns: the objectives that count, and that come back; None: all.
+        columns: the objectives that count, and that come back; None: all that have a goal.
     """
     problem, space = history.problem, history.space
-    kept = np.arange(len(problem.objectives)) if columns is None else columns
+    kept = problem.optimised[0] if columns is None else columns
 
     def judge(genes: Genes) -> Pool:
         values, std = predict(genes)
@@ -116,8 +116,7 @@ def unseen(
     if space.size <= population * generations:
         found = judge(space.enumerate())
     else:
-        measured = pool_of(history)
-        measured = Pool(measured.genes, measured.minimised[:, kept], measured.violation)
+        measured = pool_of(history, kept)
         elite = measured[fittest(measured, population // 2, rng, algorithm)].genes
         start = np.concatenate([elite, corners(space), space.sample_genes(population, rng)])
         found = evolve(
@@ -152,7 +151,8 @@ def _elsewhere(history: History) -> Pool:
     judged = problem.cheap_values(genes)
     for column, name in ((problem.names.index(name), name) for name in names):
         judged[:, column] = [np.mean(values[row][name]) for row in rows]
-    pool = Pool(genes, problem.minimised(judged), problem.cheap_part.violation(judged))
+    kept = problem.optimised[0]
+    pool = Pool(genes, problem.minimised(judged)[:, kept], problem.cheap_part.violation(judged))
     return pool[~history.seen(genes) & (pool.violation == 0)] if rows else pool
 
 

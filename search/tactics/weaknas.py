@@ -22,10 +22,10 @@ _BATCH = 10
 class WeakNas:
     """Random architectures first; then each batch is drawn at random from the best by a predictor of all before it.
 
-    The method has one objective, which may be bounded by constraints on others (`caps=False`). A whole front takes a
-    search per bound then. Here one search serves all of them: every pick has bounds of its own on the objectives beside
-    the expensive one that it maximises, those of a random member of the predicted front. So the predictor learns from
-    all of them, and nothing is spent twice. Expensive objectives take turns at being maximised.
+    The method has one objective, and constraints on others (`caps=False`, or others without a goal). A whole front
+    takes a search per bound then. Here one search serves all of them: every pick has bounds of its own on the
+    objectives beside the expensive one that it maximises, those of a random member of the predicted front. So the
+    predictor learns from all of them, and nothing is spent twice. Expensive objectives take turns at being maximised.
 
     Args:
         predictor: "auto": a linear one; else as for `linas`.
@@ -58,9 +58,10 @@ class WeakNas:
         if len(history) < self.initial or history.measured.sum() < FEWEST_TO_LEARN:
             return Proposal(opening(history, n, rng))
         predict = fitted(history, self._predictor)
-        expensive = history.problem.expensive
-        main = np.flatnonzero(expensive) if expensive.any() else np.arange(len(expensive))
-        columns = np.arange(len(expensive)) if self.caps else main[:1]
+        counted = history.problem.optimised[0]
+        expensive = counted[history.problem.expensive[counted]]
+        main = expensive if len(expensive) else counted
+        columns = counted if self.caps else main[:1]
         pool = unseen(history, predict, rng, self.population, self.generations, columns=columns)
         turns = np.flatnonzero(np.isin(columns, main))
         turns = np.roll(turns, -(len(history) + len(history.pending)))

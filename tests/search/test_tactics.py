@@ -1,6 +1,7 @@
 """The contract of tactics, run on every one that is registered."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -75,6 +76,16 @@ def test_cheap_constraints_hold_exactly(tactic, space, landscape, make_history, 
     assert len(genes) == 12
     require_valid(genes, history)
     assert (landscape.latency(space.decode(genes)) <= bound).all()
+
+
+def test_without_a_goal_a_bound_is_all_that_counts(tactic, space, landscape, make_history):
+    accuracy, latency = landscape.objectives()
+    sample = make_history(space, [accuracy, latency], 200)
+    constraints = {"latency": ("<=", float(np.quantile(sample.values[:, 1], 0.5)))}
+    bounded = make_history(space, [accuracy, replace(latency, goal=None)], 40, constraints)
+    genes = proposed(tactic, bounded, 8)
+    assert len(genes) == 8
+    require_valid(genes, bounded)
 
 
 def test_a_flat_objective_is_no_obstacle(tactic, space, make_history):
