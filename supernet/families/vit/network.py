@@ -89,7 +89,7 @@ class ElasticViT(SuperNetwork):
         )
         self._check(full)
         self.mean, self.std = (
-            tuple(given or _per_channel(stock.pretrained_cfg.get(name, (0.5,)), full.in_chans))
+            tuple(given or _per_channel(stock.pretrained_cfg.get(name, (0.5,)), stock.in_chans))
             for name, given in (("mean", mean), ("std", std))
         )
         super().__init__()
@@ -115,7 +115,7 @@ class ElasticViT(SuperNetwork):
 
     def example_inputs(self, architecture: Architecture, batch_size: int = 1) -> tuple[Tensor, ...]:
         """Normal images at the architecture's resolution."""
-        shape = (batch_size, self.stock.template.in_chans, architecture["r"], architecture["r"])
+        shape = (batch_size, self.stock.in_chans, architecture["r"], architecture["r"])
         return (torch.randn(shape, generator=torch.Generator().manual_seed(0)),)
 
     def slice_shared(self, name: str, owner: nn.Module, shape: torch.Size) -> Tensor:
@@ -194,7 +194,7 @@ class ElasticViT(SuperNetwork):
         return {
             **self.stock.pretrained_cfg,
             "architecture": self.stock.model or self.family,
-            "input_size": (full.in_chans, resolution, resolution),
+            "input_size": (self.stock.in_chans, resolution, resolution),
             "mean": self.mean,
             "std": self.std,
             "num_classes": full.num_classes,

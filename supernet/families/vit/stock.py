@@ -95,6 +95,11 @@ class Stock:
         return self.template.blocks[0]
 
     @property
+    def in_chans(self) -> int:
+        """Channels of the images."""
+        return int(self.template.get_submodule("patch_embed.proj").in_channels)
+
+    @property
     def head_dim(self) -> int:
         """Channels of one head."""
         return int(self.block.attn.head_dim)
