@@ -5,10 +5,15 @@
 DATA is Multi30k; TRAINED holds `weights.safetensors` and `tokenizer.json`. Both devices are this machine's CPU with one
 thread, one sentence at a time: ONNX Runtime and PyTorch. Latency, of a whole translation by beam search, comes from a
 table of blocks, and is checked end to end for what is shown; the tables, and BLEU on part of the validation sentences,
-are kept in FOLDER, so that a run that was stopped goes on. BLEU of the chosen sub-networks is on all test sentences.
+are kept in FOLDER, so that a run that was stopped goes on. BLEU of the chosen sub-networks is on test sentences. The
+middle of each front is deployed as a bundle, which then translates a test sentence in a process of its own.
 """
 
 import argparse
+import dataclasses
+import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +23,7 @@ import torch
 
 import search
 import supernet
-from hardware import Device, LatencyTable, measure_end_to_end
+from hardware import Device, LatencyTable, deploy, measure_end_to_end
 from hardware.provenance import provenance
 from search.result import Result
 from supernet import Architecture, SuperNetwork
@@ -37,12 +42,15 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("runs/translation"))
     parser.add_argument("--budget", type=int, default=50, help="architectures to validate for each device")
     parser.add_argument("--sentences", type=int, default=200, help="validation sentences")
+    parser.add_argument("--tested", type=int, default=1000, help="test sentences")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--tables", action="store_true", help="build the latency tables alone")
     given = parser.parse_args()
     torch.set_num_threads(1)
     settings: dict[str, Any] = {"tokenizer": given.trained / "tokenizer.json", "search": SEARCH, "metrics": ("bleu",)}
     task = multi30k(given.data, n_validation=given.sentences, **settings)
+    splits = {**task.splits, "test": task.splits["test"].subset(np.arange(given.tested))}
+    task = dataclasses.replace(task, splits=splits)
     net = supernet.create("hat_transformer", space="multi30k_en_de", vocab_size=task.vocabulary.size)
     net.load_checkpoint(given.trained / "weights.safetensors")
     tables = {device.name: table_of(net, device, given.output) for device in DEVICES}
@@ -51,9 +59,15 @@ def main() -> None:
     print(f"{net.title}: {net.space.size:,} sub-networks; {given.budget} validated for each device\n")
     print("| device | sub-network | latency ms | predicted ms | times as fast | BLEU test | MACs |")
     print("|---|---|---|---|---|---|---|")
+    fronts: dict[Device, list[Architecture]] = {}
     for device in DEVICES:
         result = searched(net, task, tables[device.name], given)
         shown(net, task, device, tables[device.name], result)
+        fronts[device] = [net.space.validate(a) for a in result.pareto()["architecture"]]
+    print()
+    for device, front in fronts.items():
+        folder = deploy(net, front[len(front) // 2], device, given.output / f"bundle_{device.name}", task=task)
+        print(f"{folder.name} translates: {translated(folder, task.splits['test'].sources[0])}", flush=True)
     versions = {"torch": torch.__version__}
     print(f"\n{provenance(versions)['cpu']}; {task.methods['bleu']}")
 
@@ -93,6 +107,16 @@ def shown(net: SuperNetwork, task: Translation, device: Device, table: LatencyTa
         print(f"| {device.name} | " + " | ".join(cells) + " |", flush=True)
     spread = np.ptp(result.frame["bleu"].dropna())
     print(f"| {device.name} | front of {len(front)}; BLEU of what was validated spans {spread:.1f} | | | | | |")
+
+
+def translated(folder: Path, sentence: str) -> str:
+    """What the bundle makes of a sentence, and how long that takes by its own account."""
+    command = [sys.executable, "-I", str(folder / "run.py"), sentence]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    report = json.loads(done.stdout)
+    return json.dumps(
+        {"source": sentence, **report["predictions"][0], "latency": report.get("latency_ms")}, ensure_ascii=False
+    )
 
 
 if __name__ == "__main__":
