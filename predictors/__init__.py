@@ -3,5 +3,6 @@
 from predictors import metrics
 from predictors.base import Predictor
 from predictors.registry import available, create, register
+from predictors.selection import Selective
 
-__all__ = ["Predictor", "available", "create", "metrics", "register"]
+__all__ = ["Predictor", "Selective", "available", "create", "metrics", "register"]

@@ -4,14 +4,16 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from predictors.arrays import Estimate, Floats
-from predictors.steps import step_matrix
+from predictors.steps import one_hot_runs, step_matrix
 from predictors.warp import EXPONENTS, Warp, evidence
 
 TARGET_DIGITS = 10  # of standardised targets: else a change of unit could tip ties between equally good tree splits
 FEWEST_ROWS = 5  # to judge codings and warps by
 MOST_ROWS = 128  # more judge no better
+SHARE = 1.0 / 3.0  # variance of a number beside one-hots, in units of all their variance
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,8 @@ class Preparation:
     """How features and targets are prepared, found from training data.
 
     Columns are scaled to 0..1; one-hot columns become steps ("at least the second value") where a simple model of the
-    targets finds these likelier; columns that do not vary are left out. Targets are standardised and warped.
+    targets finds these likelier; columns that do not vary are left out. Numbers beside one-hots sum an architecture up
+    (its size, its cost): each varies by a third of what all one-hots do. Targets are standardised and warped.
 
     Attributes:
         low: smallest value of each feature [features].
@@ -51,7 +54,7 @@ class Preparation:
         if scale == 0.0 or not plain.size:
             return cls(low, width, plain, mean, scale)
         z = (y - mean) / scale
-        matrix, exponent = _chosen((X - low) / width, z, plain)
+        matrix, exponent = _chosen((X - low) / width, z, plain, _numbers(X))
         warp = Warp.of(z, exponent)
         warped = warp.forward(z)
         return cls(low, width, matrix, mean, scale, warp, float(warped.mean()), float(warped.std()))
@@ -85,16 +88,19 @@ class Preparation:
         return self.mean + self.scale * middle, self.scale * spread
 
 
-def _chosen(X: Floats, z: Floats, plain: Floats) -> tuple[Floats, float]:
+def _chosen(X: Floats, z: Floats, plain: Floats, numbers: NDArray[np.bool_]) -> tuple[Floats, float]:
     """Matrix from scaled features X [n, features] to columns, and exponent of the warp.
 
     The coding is the likelier one; the exponent is the mean of its distribution under that coding, since any value
-    between two good ones is good.
+    between two good ones is good. `numbers` [features] tells which are no one-hots.
     """
-    steps = step_matrix(X)
-    steps = steps[:, np.ptp(X @ steps, axis=0) > 0.0]
+    one_hots = np.where(numbers, 0.5, X)  # a number that takes two values is still none
+    numbers = numbers & bool(one_hot_runs(one_hots))
+    steps = step_matrix(one_hots)
+    steps = _balanced(steps[:, np.ptp(X @ steps, axis=0) > 0.0], X, numbers)
     if len(z) < FEWEST_ROWS:
         return steps, 0.0
+    plain = _balanced(plain, X, numbers)
     rows = np.random.default_rng(0).permutation(len(z))[:MOST_ROWS]
     z = z[rows] - z[rows].mean()
     codings = [steps] if steps.shape == plain.shape and (steps == plain).all() else [steps, plain]
@@ -102,6 +108,30 @@ def _chosen(X: Floats, z: Floats, plain: Floats) -> tuple[Floats, float]:
     best = int(np.argmax([np.logaddexp.reduce(log) for log in logs]))
     weights = np.exp(logs[best] - logs[best].max())
     return codings[best], float(weights @ EXPONENTS / weights.sum())
+
+
+def _numbers(X: Floats) -> NDArray[np.bool_]:
+    """Which features [features] vary and hold other values than 0 and 1."""
+    numbers: NDArray[np.bool_] = ((X != 0.0) & (X != 1.0)).any(axis=0) & (np.ptp(X, axis=0) > 0.0)
+    return numbers
+
+
+def _balanced(matrix: Floats, X: Floats, numbers: NDArray[np.bool_]) -> Floats:
+    """The coding with numbers that have `SHARE` of the one-hots' variance each; as it is where there are only some.
+
+    Args:
+        matrix: [features, columns], by which no number is mixed with another feature.
+        X: scaled features [n, features].
+        numbers: which features are no one-hots [features].
+    """
+    variance = (X @ matrix).var(axis=0)
+    of_numbers = matrix[numbers].any(axis=0)
+    if not of_numbers.any() or of_numbers.all():
+        return matrix
+    scales = np.ones(len(variance))
+    scales[of_numbers] = np.sqrt(SHARE * variance[~of_numbers].sum() / variance[of_numbers])
+    balanced: Floats = matrix * scales
+    return balanced
 
 
 def _deviation(targets: Floats) -> float:

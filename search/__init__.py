@@ -2,6 +2,7 @@
 
 from search import tactics
 from search.api import run
+from search.descriptors import Descriptor, Descriptors, cost_descriptors, proxy_descriptors
 from search.engines import Engine, Job, LocalEngine, Outcome, ProcessEngine, RayEngine
 from search.errors import ConstraintError, SearchError, StoreError
 from search.history import History
@@ -16,6 +17,8 @@ from search.tactics import Proposal, Tactic
 __all__ = [
     "Constraint",
     "ConstraintError",
+    "Descriptor",
+    "Descriptors",
     "Engine",
     "History",
     "Job",
@@ -35,8 +38,10 @@ __all__ = [
     "Study",
     "Tactic",
     "Trial",
+    "cost_descriptors",
     "hypervolume",
     "non_dominated",
+    "proxy_descriptors",
     "run",
     "tactics",
 ]

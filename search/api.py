@@ -3,9 +3,10 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
+from search.descriptors import Descriptor
 from search.driver import Driver, identity_of, n_workers
 from search.engines import Engine, LocalEngine
 from search.errors import SearchError
@@ -33,6 +34,7 @@ def run(
     warm_start: Any = None,
     batch_size: int | None = None,
     predictor: Any = "auto",
+    descriptors: Sequence[Descriptor] = (),
     engine: Engine | None = None,
     asynchronous: bool | None = None,
     progress: bool | Callable[[History], None] = True,
@@ -62,6 +64,8 @@ def run(
             50.
         predictor: for tactics given by name that predict: a name for `predictors.create`, a predictor or a function
             that makes one. "auto" leaves "bayesian" its own Gaussian process.
+        descriptors: what predictors may learn from beside the genes, where that helps: see `search.cost_descriptors`
+            and `search.proxy_descriptors`. Searches with others are different studies.
         engine: carries out the measurements; None: one after the other in this process. See `ProcessEngine`.
         asynchronous: propose as soon as a worker is free, with the first batch as a whole, rather than batch by batch.
             None: where the engine has several workers. Batch by batch, equal seeds give equal proposals; this way they
@@ -73,11 +77,13 @@ def run(
     Raises:
         SearchError: (a ValueError) says what is wrong and what is allowed. What was measured stays in the store.
     """
-    problem = Problem.of(space, objectives, constraints)
+    problem = Problem.of(space, objectives, constraints, descriptors)
     _require_count("seed", seed, 0)
     chosen = _tactic(tactic, predictor)
     size = first_batch_size(chosen, budget, batch_size)
     settings = {"tactic": described(chosen), "seed": int(seed), "batch_size": batch_size, "name": name}
+    if len(problem.descriptors):
+        settings["descriptors"] = problem.descriptors.identity
     if warm_start is not None:
         settings["warm_start"] = described_sources(warm_start)
     identity = identity_of(problem, settings)
@@ -85,6 +91,7 @@ def run(
     ahead = n_workers(measuring) > 1 if asynchronous is None else bool(asynchronous)
     with show(progress, budget) as shown, _opened(store) as opened, _closed_after(measuring):
         opened.bind(space)
+        problem = replace(problem, descriptors=problem.descriptors.kept_in(opened))
         study = opened.study(identity, size)
         if warm_start is not None and not opened.begun(study):
             begin(opened, study, problem, read(warm_start, space, problem.objectives))

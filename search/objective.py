@@ -61,8 +61,7 @@ class Objective:
         if not isinstance(self.scope, str):
             raise SearchError(f"objective {self.name!r}: scope must be a string, got {self.scope!r}")
         if not self.scope:
-            measured_by = getattr(self.measure, "__self__", self.measure)
-            object.__setattr__(self, "scope", getattr(measured_by, "scope", ""))
+            object.__setattr__(self, "scope", scope_of(self.measure))
 
     @property
     def device(self) -> str:
@@ -88,6 +87,11 @@ class Objective:
                 f"for {len(architectures)} architectures, got shape {values.shape}"
             )
         return values
+
+
+def scope_of(measure: Measure) -> str:
+    """The `scope` of a measure, or of the object whose method it is; "" where there is none."""
+    return str(getattr(getattr(measure, "__self__", measure), "scope", ""))
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
 """What a search is about: a space, objectives and constraints, and how they judge arrays of genes and values."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from search.descriptors import Descriptor, Descriptors
 from search.errors import ConstraintError, SearchError
 from search.objective import Constraint, Goal, Objective
 from supernet.space import Genes, SearchSpace
@@ -43,10 +44,15 @@ class Problem:
     space: SearchSpace
     objectives: tuple[Objective, ...]
     constraints: tuple[Constraint, ...] = ()
+    descriptors: Descriptors = field(default_factory=Descriptors)
 
     @classmethod
     def of(
-        cls, space: SearchSpace, objectives: Sequence[Objective], constraints: Mapping[str, Any] | None = None
+        cls,
+        space: SearchSpace,
+        objectives: Sequence[Objective],
+        constraints: Mapping[str, Any] | None = None,
+        descriptors: Sequence[Descriptor] = (),
     ) -> "Problem":
         """Checks names and bounds. Raises SearchError or ConstraintError naming what is allowed.
 
@@ -63,7 +69,7 @@ class Problem:
             raise SearchError(f"a search needs an objective with a goal, 'max' or 'min'; {names} have none")
         if both := {o.quantity for o in objectives if o.device} & set(names):
             raise SearchError(f"{sorted(both)[0]!r} is an objective of all devices and of single ones: name it one way")
-        return cls(space, tuple(objectives), _parsed(objectives, constraints))
+        return cls(space, tuple(objectives), _parsed(objectives, constraints), Descriptors.of(descriptors))
 
     @property
     def names(self) -> list[str]:
@@ -113,7 +119,9 @@ class Problem:
         constraints = tuple(
             replace(c, objective=quantity_of[c.objective]) for c in self.constraints if c.objective in quantity_of
         )
-        return View(device, np.array(columns, dtype=np.intp), Problem(self.space, objectives, constraints))
+        return View(
+            device, np.array(columns, dtype=np.intp), Problem(self.space, objectives, constraints, self.descriptors)
+        )
 
     @cached_property
     def optimised(self) -> tuple[NDArray[np.intp], ...]:
@@ -137,6 +145,18 @@ class Problem:
             if not objective.expensive:
                 values[:, column] = _cheap(objective, architectures)
         return values
+
+    def described(self, genes: Genes, needed: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+        """What the cheap descriptors say of canonical genes, shape (n, n_cheap), or of all descriptors those `needed`.
+
+        NaN where there is no number, and in columns not needed.
+        """
+        if needed is None:
+            cheap = np.arange(len(self.descriptors)) < self.descriptors.n_cheap
+            return self.described(genes, cheap)[:, cheap]
+        if not needed.any() or not len(genes):
+            return np.full((len(genes), len(self.descriptors)), np.nan)
+        return self.descriptors(self.space.decode(genes), needed)
 
     def violation(self, values: Values, std: Values | None = None, confidence: float = 0.5) -> NDArray[np.float64]:
         """Total relative violation of all constraints, inf where a cheap value is NaN; the least of all devices.

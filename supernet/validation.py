@@ -37,6 +37,16 @@ def validated(
     return model.to(home), metrics
 
 
+def digest(net: SuperNetwork, circumstances: tuple[Any, ...]) -> str:
+    """Of a super-network's family, space and weights, and of what else a value depends on."""
+    collected = hashlib.sha256(repr((net.name, net.space.fingerprint)).encode())
+    for name, tensor in net.state_dict().items():
+        collected.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        collected.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    collected.update(repr(circumstances).encode())
+    return collected.hexdigest()[:16]
+
+
 @dataclass(frozen=True)
 class Validation:
     """Measure of an expensive objective: architectures -> one metric of their recalibrated sub-networks.
@@ -67,12 +77,7 @@ class Validation:
     @property
     def scope(self) -> str:
         """Digest of everything but the architecture that a value depends on: family, weights, task, split, metric."""
-        collected = hashlib.sha256(repr((self.net.name, self.net.space.fingerprint)).encode())
-        for name, tensor in self.net.state_dict().items():
-            collected.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-            collected.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-        collected.update(repr((self.task.fingerprint, self.split, self._metric)).encode())
-        return collected.hexdigest()[:16]
+        return digest(self.net, (self.task.fingerprint, self.split, self._metric))
 
     def _value(self, architecture: Architecture) -> float:
         _, metrics = validated(self.net, architecture, self.task, self.split, self.device)

@@ -61,8 +61,8 @@ def searched(setup: Setup) -> Result:
     names = [config.objectives] if isinstance(config.objectives, str) else list(config.objectives)
     if "measured_latency" in names and n_workers(engine) > 1:
         raise search.SearchError("measured_latency needs the machine for itself: give engine=local or engine.workers=1")
-    objectives, space = setup.objectives(names), setup.net.space
-    search.Problem.of(space, objectives, constraints)
+    objectives, space, descriptors = setup.objectives(names), setup.net.space, setup.descriptors
+    search.Problem.of(space, objectives, constraints, descriptors)
     with search.Store(config.store or Path(config.output) / "store.sqlite") as store:
         store.bind(space)
         if "latency" in names:
@@ -76,6 +76,7 @@ def searched(setup: Setup) -> Result:
             seed=config.seed,
             store=store,
             constraints=constraints,
+            descriptors=descriptors,
             warm_start=given(config.warm_start),
             batch_size=config.batch_size,
             engine=engine,

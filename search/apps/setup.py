@@ -25,6 +25,7 @@ from hardware import (
 )
 from hardware.energy import energy_counter
 from hardware.provenance import cpu_model
+from search.descriptors import COSTS, PROXIES, Descriptor, cost_descriptors, proxy_descriptors
 from search.errors import SearchError
 from search.objective import Objective
 from search.tactics import Tactic, settings_of
@@ -145,6 +146,16 @@ class Setup:
                 here = [known for known in by_device if known != "energy" or all(p._counts_energy for p in self.parts)]
                 raise SearchError(f"unknown objective {name!r}: available are {', '.join([*common, *here])}")
         return found
+
+    @property
+    def descriptors(self) -> list[Descriptor]:
+        """The configured ones, for predictors of expensive objectives. Raises SearchError for an unknown name."""
+        names = list(self.config.get("descriptors") or [])
+        if unknown := [name for name in names if name not in (*COSTS, *PROXIES)]:
+            raise SearchError(f"unknown descriptor {unknown[0]!r}: available are {', '.join((*COSTS, *PROXIES))}")
+        proxies = [name for name in names if name in PROXIES]
+        costs = cost_descriptors(self.net, [name for name in names if name in COSTS])
+        return costs + (proxy_descriptors(self.net, self.task, proxies) if proxies else [])
 
     def _named(self, objective: Objective, n_devices: int) -> Objective:
         return objective if n_devices == 1 else replace(objective, name=f"{objective.name}@{self.device.name}")

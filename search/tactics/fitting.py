@@ -15,6 +15,8 @@ from search.problem import Problem, Values
 from search.sampling import corners, draw_by_gene
 from supernet.space import Genes
 
+_SHORTLIST = 4
+
 
 class Predictor(Protocol):
     """Learns one objective from features; see `predictors`."""
@@ -29,25 +31,77 @@ class Predictor(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class Features:
+    """What predictors see of canonical genes: one-hots, and beside them what descriptors say.
+
+    Args:
+        problem: space and descriptors.
+        middle: stands for a descriptor where it has no number, shape (n_used,); the first ones are used.
+    """
+
+    problem: Problem
+    middle: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, history: History, proxies: bool) -> "Features":
+        """With the median over a history in place of numbers that are missing; with `proxies` all descriptors."""
+        descriptors = history.problem.descriptors
+        used = np.arange(len(descriptors)) < (len(descriptors) if proxies else descriptors.n_cheap)
+        known = history.problem.described(history.genes, used)[:, used]
+        middle = [np.median(column[~np.isnan(column)]) if (~np.isnan(column)).any() else 0.0 for column in known.T]
+        return cls(history.problem, np.array(middle, dtype=np.float64))
+
+    def __call__(self, genes: Genes, needed: NDArray[np.bool_] | None = None) -> NDArray[Any]:
+        """Shape (n, n_features); `needed` are those descriptors whose columns matter, None: all that are used."""
+        one_hots = self.problem.space.features(genes)
+        used = np.arange(len(self.problem.descriptors)) < len(self.middle)
+        if not used.any():
+            return one_hots
+        columns = self.problem.described(genes, used if needed is None else used & needed)[:, used]
+        return np.concatenate([one_hots, np.where(np.isnan(columns), self.middle, columns)], axis=1)
+
+    def learner(self, predictor: Predictor) -> Predictor:
+        """An unfitted predictor of these features."""
+        if not len(self.middle):
+            return predictor
+        from predictors import Selective
+
+        return Selective(predictor, len(self.middle))
+
+
+@dataclass(frozen=True, eq=False)
 class Fitted:
     """Values of any architecture: exact where they are cheap, else predicted. Made by `fitted`.
 
     Args:
-        problem: space and objectives.
+        features: of the problem.
         models: fitted predictors by column of the objective; they predict what differs from the expectation.
         expectations: what priors make one expect, likewise.
     """
 
-    problem: Problem
+    features: Features
     models: dict[int, Predictor]
     expectations: dict[int, Expectation]
+
+    @property
+    def problem(self) -> Problem:
+        """Space and objectives."""
+        return self.features.problem
+
+    @property
+    def needed(self) -> NDArray[np.bool_]:
+        """Which descriptors some model has learnt from, shape (n_descriptors,)."""
+        needed, n_used = np.zeros(len(self.problem.descriptors), dtype=bool), len(self.features.middle)
+        if n_used:
+            needed[:n_used] = np.any([model.kept_ for model in self.models.values()], axis=0)  # type: ignore[attr-defined]
+        return needed
 
     def __call__(self, genes: Genes) -> tuple[Values, Values]:
         """Values and their standard deviations, 0 where exact; both of shape (n, n_objectives)."""
         values = self.problem.cheap_values(genes)
         std = np.zeros_like(values)
         if self.models and len(genes):
-            features = self.problem.space.features(genes)
+            features = self.features(genes, self.needed)
             for column, model in self.models.items():
                 difference, std[:, column] = model.predict(features)
                 values[:, column] = self.expectations[column](genes) + difference
@@ -62,21 +116,25 @@ class Fitted:
         return np.where(self.problem.expensive, self.values(genes), np.nan)
 
 
-def fitted(history: History, predictor: Any) -> Fitted:
+def fitted(history: History, predictor: Any, *, proxies: bool = False) -> Fitted:
     """Predictors of the expensive objectives, each fitted where its objective is known, beside what priors tell.
+
+    Where the problem has descriptors, predictors learn from those that cross-validation finds helpful.
 
     Args:
         history: at least a few rows of each objective must be known.
         predictor: see `new_predictor`.
+        proxies: whether expensive descriptors are among them; else they are not computed.
     """
-    features = history.space.features(history.genes)
-    fit = Fitted(history.problem, {}, {})
+    described = Features.of(history, proxies)
+    features = described(history.genes)
+    fit = Fitted(described, {}, {})
     for column in np.flatnonzero(history.problem.expensive).tolist():
         known = ~np.isnan(history.values[:, column])
         genes, values = history.genes[known], history.values[known, column]
         priors = history.priors.get(history.problem.names[column], ())
         fit.expectations[column] = expectation(priors, genes, values)
-        fit.models[column] = new_predictor(predictor)
+        fit.models[column] = described.learner(new_predictor(predictor))
         fit.models[column].fit(features[known], values - fit.expectations[column](genes))
     return fit
 
@@ -124,6 +182,23 @@ def unseen(
         )
     new = found[~history.seen(found.genes)]
     return new[problem.admissible(new.genes)]
+
+
+def refined(
+    history: History, found: Pool, predictor: Any, n: int, rng: np.random.Generator, algorithm: str, confidence: float
+) -> tuple[Fitted, Pool] | None:
+    """The fittest of a pool, judged anew with expensive descriptors; None where these help no predictor.
+
+    So a proxy is computed for what was measured, and for four candidates per architecture to propose.
+    """
+    predict = fitted(history, predictor, proxies=True)
+    if not predict.needed[history.problem.descriptors.n_cheap :].any():
+        return None
+    short = found.genes[fittest(found, _SHORTLIST * n, rng, algorithm)]
+    values, std = predict(short)
+    problem = history.problem
+    minimised = problem.minimised(values)[:, problem.optimised[0]]
+    return predict, Pool(short, minimised, problem.violation(values, std, confidence))
 
 
 def opening(history: History, n: int, rng: np.random.Generator) -> Genes:

@@ -11,7 +11,7 @@ from search.history import History
 from search.sampling import draw
 from search.survival import require_algorithm
 from search.tactics.base import FEWEST_TO_LEARN, Proposal, register
-from search.tactics.fitting import fitted, new_predictor, opening, unseen
+from search.tactics.fitting import fitted, new_predictor, opening, refined, unseen
 
 
 @register("linas")
@@ -20,7 +20,8 @@ class Linas:
     """A random first batch; then each batch holds the best unseen candidates of an evolution on predictions.
 
     Cheap objectives and constraints on them are exact inside the evolution. One predictor per expensive objective is
-    fitted once per batch, on the architectures where that objective is known.
+    fitted once per batch, on the architectures where that objective is known. Cheap descriptors are among its features
+    where they help; expensive ones, where they help, choose among the candidates that were found without.
 
     Args:
         predictor: a name for `predictors.create`, a predictor that is copied before each fit, or a function that
@@ -61,6 +62,9 @@ class Linas:
             algorithm=self.algorithm,
             confidence=self.confidence,
         )
+        if len(history.problem.descriptors) > history.problem.descriptors.n_cheap:
+            better = refined(history, found, self.predictor, n, rng, self.algorithm, self.confidence)
+            predict, found = better or (predict, found)
         chosen = found[fittest(found, n, rng, self.algorithm)].genes
         if len(chosen) < n:
             rest = draw(history.awaiting(chosen), n - len(chosen), rng)

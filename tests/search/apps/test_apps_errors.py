@@ -34,6 +34,7 @@ def refused(ran, *parts):
         ("predictor.name=foo", ["unknown predictor 'foo'", "ridge"]),
         ("+tactic.foo=1", ["no setting 'foo'", "population"]),
         ("objectives=[acc]", ["unknown objective 'acc'", "measured_latency"]),
+        ("descriptors=[macs,flops]", ["unknown descriptor 'flops'", "params", "synflow"]),
         ("objectives=acc", ["unknown objective 'acc'"]),
         ("objectives=accuracy,latency", ["objectives", "[value1,value2]"]),
         ("buget=9", ["unknown setting 'buget'", "--help"]),

@@ -225,6 +225,25 @@ def test_a_search_starts_from_what_another_one_measured(app, small, finished, tm
     assert "front.png" in ran.err
 
 
+def test_proxies_are_computed_once_and_kept_in_the_store(app, small, tmp_path):
+    def synflows(budget):
+        settings = [
+            "tactic=linas",
+            "predictor=ridge",
+            "batch_size=4",
+            "descriptors=[synflow]",
+            "objectives=[accuracy,macs]",
+        ]
+        ran = app("search", *small, *settings, f"budget={budget}", "deploy=none", f"output={tmp_path / 'run'}")
+        assert ran.code == 0, ran.err
+        with Store(tmp_path / "run/store.sqlite") as store:
+            return store.measurements("synflow")
+
+    first = synflows(8)
+    assert set(first) <= set(synflows(10))
+    assert len({found.architecture for found in first}) == len(first) >= 4
+
+
 def test_peak_memory_is_an_objective_and_energy_where_it_is_counted(app, small, tmp_path):
     ran = app(
         "search", *small, "objectives=[accuracy,peak_memory]", "budget=4", "deploy=none", f"output={tmp_path / 'a'}"
