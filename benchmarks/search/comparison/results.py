@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_DECIMALS = 4  # of scores; the file is a few hundred kB so
+
 
 @dataclass(frozen=True)
 class Run:
@@ -55,7 +57,7 @@ class Curve:
     @classmethod
     def of(cls, scores: NDArray[np.float64], cpu_s: float, machine: str) -> "Curve":
         """From a score per evaluation; NaN where there is none yet."""
-        rounded = np.round(scores, 5)
+        rounded = np.round(scores, _DECIMALS)
         changed = np.flatnonzero(rounded != np.concatenate([[np.nan], rounded[:-1]]))
         changed = changed[~np.isnan(rounded[changed])]
         at, score = (changed + 1).tolist(), rounded[changed].tolist()
