@@ -108,7 +108,7 @@ def test_results_survive_a_kill(comparison, tmp_path):
 
 def test_the_report_holds_every_competitor(comparison, tmp_path):
     results = comparison.results.Results(tmp_path / "results.jsonl.gz")
-    for tactic, level in (("slow", 0.5), ("quick", 0.97)):
+    for tactic, level in (("slow", 0.5), ("bayesian", 0.97)):
         for seed in range(3):
             scores = np.minimum(level + 0.01 * seed, np.linspace(0.2, 2, 50))
             run = comparison.results.Run(tactic, "measured/phone", budget=50, seed=seed)
@@ -116,6 +116,7 @@ def test_the_report_holds_every_competitor(comparison, tmp_path):
     comparison.report.write(results, tmp_path, ["front", "caps"], [25, 50], None)
     text = (tmp_path / "tables.md").read_text()
     assert "| slow | 0.510 | 0.510 | never | never | never | never | 2 at 50 |" in text
-    assert "| quick | 0.980 | 0.980 | 21 | 22 | 22 | never | 2 at 50 |" in text
+    assert "| bayesian | 0.980 | 0.980 | 21 | 22 | 22 | never | 2 at 50 |" in text
+    assert "| slow | 50 | 0.510 | 10 | 5.0 |" in text
     assert (tmp_path / "front.png").stat().st_size > 10_000
     assert not (tmp_path / "caps.png").exists()

@@ -39,4 +39,4 @@ def _wanted(run: Run, scenario: Scenario, labels: Sequence[str] | None) -> bool:
 
 
 def _ordered(labels: set[str]) -> list[str]:
-    return sorted(labels, key=lambda label: (not label.startswith("bayesian"), label))
+    return sorted(labels, key=lambda label: (not label.startswith(tables.OURS), label))

@@ -8,6 +8,7 @@ from comparison.groups import Group, grouped, quartiles
 from comparison.results import Curve, Run
 
 LEVELS = (0.90, 0.95, 0.97, 0.99)
+OURS = "bayesian"
 Places = Mapping[tuple[str, float | None], Mapping[str, Group]]
 
 
@@ -22,6 +23,9 @@ def section(title: str, curves: Mapping[Run, Curve], labels: Sequence[str], budg
     lines = [f"## {title}", "", f"Medians of {n_seeds} seeds or more: {quantity}; lowest and highest of "]
     lines[-1] += f"{len(places)} {'landscapes and caps' if capped else 'landscapes'}. In brackets: quartiles."
     lines += ["", *summary(places, labels, shown, capped), ""]
+    if not capped and labels[0].startswith(OURS):
+        lines += [f"What others reach with all their evaluations, and how many {labels[0]} needs for it:", ""]
+        lines += [*against(places, labels[0], labels[1:]), ""]
     for (landscape, cap), groups in sorted(places.items(), key=str):
         lines += [f"{landscape}" + ("" if cap is None else f", below the {cap:.0%} quantile of latency"), ""]
         lines += [*_details(groups, labels, shown, capped), ""]
@@ -40,6 +44,22 @@ def summary(places: Places, labels: Sequence[str], budgets: Sequence[int], cappe
             cells += [_range([g.reached(level) for g in groups], "{:.0f}".format) for level in levels]
             rows.append([label, *cells, _cpu(groups)])
     return _table(["evaluations", *map(str, head)], rows)
+
+
+def against(places: Places, ours: str, labels: Sequence[str]) -> list[str]:
+    """One row per other competitor: its evaluations and score, what ours needs for that score, and the quotient."""
+    rows = []
+    for label in labels:
+        pairs = [(found[ours], found[label]) for found in places.values() if ours in found and label in found]
+        if pairs:
+            ends = [max(other.by_budget) for _, other in pairs]
+            levels = [quartiles(other.scores(end))[1] for (_, other), end in zip(pairs, ends, strict=True)]
+            needed = [own.reached(level) for (own, _), level in zip(pairs, levels, strict=True)]
+            quotients = [end / n for end, n in zip(ends, needed, strict=True)]
+            whole = "{:.0f}".format
+            row = [label, _range(ends, whole), _range(levels, _sign(False)), _range(needed, whole)]
+            rows.append([*row, _range(quotients, "{:.1f}".format)])
+    return _table(["", "evaluations", "share", f"{ours} needs", "times fewer"], rows)
 
 
 def _details(groups: Mapping[str, Group], labels: Sequence[str], budgets: Sequence[int], capped: bool) -> list[str]:
