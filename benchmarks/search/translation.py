@@ -43,6 +43,7 @@ def main() -> None:
     parser.add_argument("--budget", type=int, default=50, help="architectures to validate for each device")
     parser.add_argument("--sentences", type=int, default=200, help="validation sentences")
     parser.add_argument("--tested", type=int, default=1000, help="test sentences")
+    parser.add_argument("--held-out", type=int, default=20, help="sub-networks that check a table")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--tables", action="store_true", help="build the latency tables alone")
     given = parser.parse_args()
@@ -53,7 +54,7 @@ def main() -> None:
     task = dataclasses.replace(task, splits=splits)
     net = supernet.create("hat_transformer", space="multi30k_en_de", vocab_size=task.vocabulary.size)
     net.load_checkpoint(given.trained / "weights.safetensors")
-    tables = {device.name: table_of(net, device, given.output) for device in DEVICES}
+    tables = {device.name: table_of(net, device, given.output, given.held_out) for device in DEVICES}
     if given.tables:
         return
     print(f"{net.title}: {net.space.size:,} sub-networks; {given.budget} validated for each device\n")
@@ -72,10 +73,10 @@ def main() -> None:
     print(f"\n{provenance(versions)['cpu']}; {task.methods['bleu']}")
 
 
-def table_of(net: SuperNetwork, device: Device, folder: Path) -> LatencyTable:
+def table_of(net: SuperNetwork, device: Device, folder: Path, n_held_out: int) -> LatencyTable:
     """The device's latency table, measured here unless the folder has it."""
     started = time.perf_counter()
-    table = LatencyTable.build(net, device, path=folder / f"latency_{device.name}.json", n_held_out=20)
+    table = LatencyTable.build(net, device, path=folder / f"latency_{device.name}.json", n_held_out=n_held_out)
     error = {name: round(value, 3) for name, value in table.error.items()}
     print(f"{device.name}: {len(table.blocks)} blocks in {time.perf_counter() - started:.0f} s, {error}", flush=True)
     return table
