@@ -13,17 +13,32 @@ from supernet.training.recipe import Recipe
 
 
 def optimiser_for(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimiser; weight decay only for parameters of two or more dimensions."""
+    """The recipe's optimiser; weight decay only for parameters of two or more dimensions.
+
+    None either for those that a model of timm names in `no_weight_decay`: tokens and position embeddings.
+    """
+    spared = _spared(net)
     parameters = [p for p in net.parameters() if p.requires_grad]
+    decayed = [p for p in parameters if p.ndim > 1 and id(p) not in spared]
     groups: list[dict[str, Any]] = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": decayed, "weight_decay": recipe.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1 or id(p) in spared], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
     if recipe.optimiser == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=recipe.betas)
     momentum = recipe.momentum
     return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=momentum, nesterov=momentum > 0)
+
+
+def _spared(net: nn.Module) -> set[int]:
+    """Identities of the parameters that a model somewhere in the network wants without weight decay."""
+    found = set()
+    for module in net.modules():
+        if callable(names := getattr(module, "no_weight_decay", None)):
+            own = dict(module.named_parameters())
+            found |= {id(own[name]) for name in names() if name in own}
+    return found
 
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:

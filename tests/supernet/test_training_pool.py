@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from supernet.training import Recipe, TrainingError, train
+from supernet.training.optimisation import optimiser_for
 from supernet.training.recording import RecordedSandwich
 from supernet.training.sandwich import Sandwich
 
@@ -98,6 +99,15 @@ def test_a_step_whose_gradients_are_not_finite_is_left_out(tmp_path):
         train(net, spoilt, replaced(epochs=1), tmp_path / "spoilt", progress=False)
     torch.testing.assert_close(net.state_dict(), before, rtol=0, atol=0)
     assert not torch.equal(net.shared.head.weight, first.shared.head.weight)
+
+
+def test_weight_decay_spares_what_timm_spares():
+    net = net_of()
+    groups = optimiser_for(net, replaced(weight_decay=0.5)).param_groups
+    decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    assert decay[id(net.shared.pos_embed)] == 0
+    assert decay[id(net.shared.head.weight)] == decay[id(net.shared.blocks[0].attn.qkv.weight)] == 0.5
+    assert len(decay) == len(list(net.parameters()))
 
 
 def test_attention_of_cudnn_is_not_trained_with(tmp_path):
