@@ -11,6 +11,7 @@ from hardware.model import LatencyModel, TableError, load_latency
 from hardware.predicted import LatencyPredictor
 from hardware.table import LatencyTable
 from hardware.timing import Measurement, Protocol
+from hardware.transferring import TransferredLatency, choose_measurements, transfer
 
 __all__ = [
     "Device",
@@ -23,6 +24,8 @@ __all__ = [
     "ParityError",
     "Protocol",
     "TableError",
+    "TransferredLatency",
+    "choose_measurements",
     "deploy",
     "import_latency",
     "load_latency",
@@ -30,4 +33,5 @@ __all__ = [
     "measure_end_to_end",
     "measure_energy",
     "measure_memory",
+    "transfer",
 ]

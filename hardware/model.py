@@ -48,6 +48,10 @@ class LatencyModel(Protocol):
         """Latency in ms of a batch, shape (n_architectures,); NaN where nothing is known of an architecture's parts."""
         ...
 
+    def describe(self) -> dict[str, Any]:
+        """All of it as JSON-compatible data."""
+        ...
+
     def save(self, path: str | Path) -> None:
         """Writes one JSON file, which `hardware.load_latency` reads."""
         ...
@@ -55,12 +59,20 @@ class LatencyModel(Protocol):
 
 def load_latency(path: str | Path) -> LatencyModel:
     """Reads what any latency model's `save` wrote. Raises TableError for anything else."""
-    from hardware.predicted import FORMAT, LatencyPredictor
-    from hardware.table import LatencyTable
+    return latency_model(read_json(Path(path)), path)
 
-    if read_json(Path(path)).get("format") == FORMAT:
-        return LatencyPredictor.load(path)
-    return LatencyTable.load(path)
+
+def latency_model(data: Mapping[str, Any], path: str | Path) -> LatencyModel:
+    """The latency model that `describe` described. Raises TableError, which names the file, for anything else."""
+    from hardware import predicted
+    from hardware.table import LatencyTable
+    from hardware.transferring import model as transferred
+
+    if data.get("format") == predicted.FORMAT:
+        return predicted.LatencyPredictor.from_description(data, path)
+    if data.get("format") == transferred.FORMAT:
+        return transferred.TransferredLatency.from_description(data, path)
+    return LatencyTable.from_description(data, path)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -116,9 +116,9 @@ class LatencyPredictor:
 
     # --- files ---
 
-    def save(self, path: str | Path) -> None:
-        """Writes the measurements as JSON (atomically)."""
-        data = {
+    def describe(self) -> dict[str, Any]:
+        """The measurements as JSON-compatible data."""
+        return {
             "format": FORMAT,
             "version": _VERSION,
             "device": self.device.describe(),
@@ -128,12 +128,19 @@ class LatencyPredictor:
             "description": self.description,
             **self._measurements(),
         }
-        write_json(data, Path(path))
+
+    def save(self, path: str | Path) -> None:
+        """Writes the measurements as JSON (atomically)."""
+        write_json(self.describe(), Path(path))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Reads what `save` wrote; raises TableError for anything else."""
-        data = read_json(Path(path))
+        return cls.from_description(read_json(Path(path)), path)
+
+    @classmethod
+    def from_description(cls, data: Mapping[str, Any], path: str | Path) -> Self:
+        """The predictor that `describe` described. Raises TableError, which names the file, for anything else."""
         if data.get("format") != FORMAT or data.get("version") != _VERSION:
             raise TableError(f"{path} is not a latency predictor of version {_VERSION}")
         try:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hardware import fitting
 from hardware.device import Device
 from hardware.fitting import TRAITS, Correction
-from hardware.model import TableError
+from hardware.model import TableError, read_json, write_json
 from hardware.timing import Measurement, Protocol
 from supernet import Architecture, SearchSpace, SuperNetwork
 from supernet.blockmap import REST
@@ -186,15 +186,24 @@ class LatencyTable:
                 report=report,
             )
 
+    def describe(self) -> dict[str, Any]:
+        """The table as JSON-compatible data."""
+        from hardware.tablefile import described
+
+        return described(self)
+
     def save(self, path: str | Path) -> None:
         """Writes the table as JSON (atomically)."""
-        from hardware.tablefile import write
-
-        write(self, Path(path))
+        write_json(self.describe(), Path(path))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Reads what `save` wrote; raises TableError for anything else."""
-        from hardware.tablefile import read
+        return cls.from_description(read_json(Path(path)), path)
 
-        return cls(**read(Path(path)))
+    @classmethod
+    def from_description(cls, data: Mapping[str, Any], path: str | Path) -> Self:
+        """The table that `describe` described. Raises TableError, which names the file, for anything else."""
+        from hardware.tablefile import parsed
+
+        return cls(**parsed(data, path))

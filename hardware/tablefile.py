@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hardware.device import Device
 from hardware.fitting import TRAITS, Correction
-from hardware.model import TableError, read_json, write_json
+from hardware.model import TableError
 from hardware.table import Probe
 from hardware.timing import Measurement
 from supernet import SearchSpace
@@ -21,11 +21,6 @@ _FORMAT = "supernet-search latency table"
 _VERSION = 2
 _READABLE = (1, 2)
 _COLUMNS = ("median_ms", "quantiles_ms", "interval_ms", "repeats", "stable")
-
-
-def write(table: "LatencyTable", path: Path) -> None:
-    """Atomically; folders are made."""
-    write_json(described(table), path)
 
 
 def described(table: "LatencyTable") -> dict[str, Any]:
@@ -55,9 +50,8 @@ def described(table: "LatencyTable") -> dict[str, Any]:
     }
 
 
-def read(path: Path) -> dict[str, Any]:
-    """The attributes of a table. Raises TableError for a file that is none."""
-    data = read_json(path)
+def parsed(data: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
+    """The attributes of a table. Raises TableError, which names the file, for data that are none."""
     try:
         if data.get("format") != _FORMAT or data.get("version") not in _READABLE:
             raise TableError(f"{path} is not a latency table of version {' or '.join(map(str, _READABLE))}")

@@ -1,0 +1,132 @@
+"""What known devices say of architectures."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardware.model import LatencyModel, TableError
+from supernet import Architecture, SearchSpace
+
+_POOL = 1500  # architectures that stand for the space
+_RIDGE = 1e-3
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """How the latency of the known devices divides among the choices of the space (kernel sizes, depths, ...).
+
+    The logarithm of their mean shape is taken for linear in the one-hot features; the part of a choice is the sum over
+    its genes, with mean 0 and standard deviation 1 over the space. A new device may weigh each choice differently.
+
+    Attributes:
+        directions: shape (n_features, n_parts).
+        offsets: shape (n_parts,).
+    """
+
+    directions: Values
+    offsets: Values
+
+    @classmethod
+    def of(cls, space: SearchSpace, architectures: Sequence[Architecture], latencies_ms: Values) -> Self:
+        """From latencies of shape (n_architectures, n_devices)."""
+        features = space.features(architectures).astype(np.float64)
+        shape = np.log(latencies_ms).mean(axis=1)
+        centred = features - features.mean(axis=0)
+        gram = centred.T @ centred + _RIDGE * len(centred) * np.eye(features.shape[1])
+        slopes = np.linalg.solve(gram, centred.T @ (shape - shape.mean()))
+        directions = slopes[:, None] * _belonging(space)
+        spread = (centred @ directions).std(axis=0)
+        directions = directions[:, spread > 1e-6] / spread[spread > 1e-6]
+        return cls(directions, features.mean(axis=0) @ directions)
+
+    def __call__(self, space: SearchSpace, architectures: Sequence[Mapping[str, Any]]) -> Values:
+        """Shape (n_architectures, n_parts)."""
+        parts: Values = space.features(architectures).astype(np.float64) @ self.directions - self.offsets
+        return parts
+
+
+@dataclass(frozen=True, eq=False)
+class Basis:
+    """What known devices say of architectures, in the form that `predictors.mixture` takes.
+
+    Attributes:
+        sources: the known devices, of one space.
+        medians_ms: of each over the space.
+    """
+
+    sources: tuple[LatencyModel, ...]
+    medians_ms: Values
+    parts: Parts
+
+    @property
+    def space(self) -> SearchSpace:
+        """Of the sources."""
+        return self.sources[0].space
+
+    def __call__(self, architectures: Sequence[Mapping[str, Any]]) -> tuple[Values, Values]:
+        """Relative latencies, shape (n_architectures, n_sources), and parts."""
+        return latencies_of(self.sources, architectures) / self.medians_ms, self.parts(self.space, architectures)
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Architectures that stand for a space, and what known devices say of them.
+
+    Attributes:
+        relative: latencies in units of each source's median, shape (n_architectures, n_sources).
+        parts: shape (n_architectures, n_parts).
+    """
+
+    architectures: list[Architecture]
+    basis: Basis
+    relative: Values
+    parts: Values
+
+    @classmethod
+    def of(cls, sources: Sequence[LatencyModel], seed: int = 0) -> Self:
+        """A sample of the space, with its smallest and largest sub-network, where all sources know the latency.
+
+        Raises TableError for sources of different spaces, or that know no architecture in common.
+        """
+        require_one_space(sources)
+        space = sources[0].space
+        drawn = space.sample(min(_POOL, space.size), seed)
+        architectures = list(dict.fromkeys([space.smallest, space.largest, *drawn]))
+        latencies = latencies_of(sources, architectures)
+        known = np.asarray(np.isfinite(latencies).all(axis=1))
+        if not known.any():
+            raise TableError("the sources tell the latency of no architecture that all of them know")
+        architectures = [a for a, is_known in zip(architectures, known, strict=True) if is_known]
+        latencies = latencies[known]
+        parts = Parts.of(space, architectures, latencies)
+        medians = np.median(latencies, axis=0)
+        basis = Basis(tuple(sources), medians, parts)
+        return cls(architectures, basis, latencies / medians, parts(space, architectures))
+
+
+def latencies_of(sources: Sequence[LatencyModel], architectures: Sequence[Mapping[str, Any]]) -> Values:
+    """In ms, shape (n_architectures, n_sources); NaN where a source does not know, or knows nothing positive."""
+    latencies = np.stack([source.latency(architectures) for source in sources], axis=1)
+    return np.where(latencies > 0, latencies, np.nan)
+
+
+def require_one_space(sources: Sequence[LatencyModel]) -> None:
+    """Raises TableError for no sources, or sources of different spaces."""
+    if not sources:
+        raise TableError("give the latencies of at least one known device")
+    for source in sources[1:]:
+        if source.space.fingerprint != sources[0].space.fingerprint:
+            raise TableError(
+                f"{source.device.name} and {sources[0].device.name} were measured with different search spaces"
+            )
+
+
+def _belonging(space: SearchSpace) -> Values:
+    """1 where a feature belongs to a choice, else 0, shape (n_features, n_choices)."""
+    of_gene = np.repeat(np.arange(len(space.choices)), [choice.n_genes for choice in space.choices])
+    return np.eye(len(space.choices))[np.repeat(of_gene, space.n_values)]

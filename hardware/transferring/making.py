@@ -1,0 +1,101 @@
+"""Which architectures to measure on a new device, and its latency model out of what they took."""
+
+import datetime
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from hardware import fitting
+from hardware.device import Device
+from hardware.model import LatencyModel, TableError
+from hardware.transferring.basis import Basis, Pool, Values
+from hardware.transferring.model import TransferredLatency
+from predictors.mixture import POWER, Mixture, most_telling
+from supernet import Architecture
+
+
+def choose_measurements(
+    sources: Sequence[LatencyModel],
+    n: int = 10,
+    *,
+    among: Sequence[Mapping[str, Any]] | None = None,
+    seed: int = 0,
+) -> list[Architecture]:
+    """The architectures whose latency on a new device tells most about all others, the most telling first.
+
+    Greedy I-optimal design in the space of what the known devices say; see `predictors.mixture.most_telling`.
+
+    Args:
+        sources: latency models of known devices, all of one space.
+        n: how many to measure.
+        among: which can be measured; None: any of the space.
+        seed: of the architectures that stand for the space.
+
+    Raises TableError for sources that do not go together, ValueError for more measurements than there are to choose.
+    """
+    pool = Pool.of(sources, seed)
+    architectures, relative, parts = pool.architectures, pool.relative, pool.parts
+    candidates = np.arange(len(architectures))
+    if among is not None:
+        offered = [pool.basis.space.validate(architecture) for architecture in among]
+        of_offered = pool.basis(offered)
+        candidates = len(architectures) + np.flatnonzero(np.isfinite(of_offered[0]).all(axis=1))
+        architectures = [*architectures, *offered]
+        finite = np.nan_to_num(of_offered[0], nan=1.0)
+        relative, parts = np.concatenate([relative, finite]), np.concatenate([parts, of_offered[1]])
+    if not 1 <= n <= len(candidates):
+        raise ValueError(f"the number of measurements must lie in 1..{len(candidates)}, got {n}")
+    return [architectures[i] for i in most_telling(relative, parts, n, candidates)]
+
+
+def transfer(
+    sources: Sequence[LatencyModel],
+    device: Device,
+    architectures: Sequence[Mapping[str, Any]],
+    latencies_ms: Sequence[float] | Values,
+    *,
+    provenance: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> TransferredLatency:
+    """The latency model of a new device out of a few measurements of it and the latency models of other devices.
+
+    Args:
+        sources: latency models of known devices (tables, imported measurements), all of one space.
+        device: the new one.
+        architectures: what was measured, best those that `choose_measurements` chose.
+        latencies_ms: what it took, shape (n_architectures,).
+        provenance: of the measurements, as JSON-compatible data.
+        seed: of the architectures that stand for the space.
+
+    Raises TableError for sources that do not go together or do not know what was measured, ValueError for latencies
+    that are no positive numbers.
+    """
+    measured = np.asarray(latencies_ms, dtype=np.float64)
+    if measured.shape != (len(architectures),) or not len(measured):
+        raise ValueError(f"{len(architectures)} architectures were given, and latencies of shape {measured.shape}")
+    if not (np.isfinite(measured).all() and (measured > 0).all()):
+        raise ValueError(f"latencies must be above 0 ms, got {measured[~(np.isfinite(measured) & (measured > 0))][0]}")
+    basis = Pool.of(sources, seed).basis
+    own = [basis.space.validate(architecture) for architecture in architectures]
+    relative, parts = basis(own)
+    if not np.isfinite(relative).all():
+        raise TableError(f"a source does not know {own[int(np.flatnonzero(~np.isfinite(relative).all(axis=1))[0])]}")
+    mixture = Mixture.fit(relative, parts, measured)
+    shares = mixture.weights[:, :-1].mean(axis=0) ** (1 / POWER)
+    origin = {
+        **(provenance or {}),
+        "sources": [
+            {"device": source.device.name, "scope": source.scope, "weight": round(float(share), 4)}
+            for source, share in zip(sources, shares, strict=True)
+        ],
+        "n_measurements": len(own),
+        "fitted": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+    error = fitting.errors(mixture.left_out, measured) if len(mixture.left_out) else {}
+    used = mixture.used if mixture.used.any() else np.arange(len(sources)) == 0  # it must know its space
+    kept = Basis(tuple(s for s, u in zip(sources, used, strict=True) if u), basis.medians_ms[used], basis.parts)
+    weights = mixture.weights[:, np.append(used, True)]
+    return TransferredLatency(
+        device, kept, Mixture(weights, mixture.tilts, mixture.left_out), own, measured, origin, error
+    )

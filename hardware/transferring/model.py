@@ -1,0 +1,137 @@
+"""The latency model of a device that is a mixture of others."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from hardware.device import Device
+from hardware.model import LatencyModel, TableError, latency_model, read_json, write_json
+from hardware.transferring.basis import Basis, Parts, Values, require_one_space
+from predictors.mixture import Mixture
+from supernet import Architecture, SearchSpace
+
+FORMAT = "supernet-search transferred latency"
+_VERSION = 1
+_ARRAYS = ("medians_ms", "directions", "offsets", "weights", "tilts", "left_out_ms", "latencies_ms")
+
+
+@dataclass(frozen=True, eq=False)
+class TransferredLatency:
+    """A latency model made by `transfer`; see `LatencyModel`.
+
+    Attributes:
+        basis: the known devices that count.
+        mixture: what the new device is of them.
+        architectures: that were measured on the new device.
+        latencies_ms: what it took, shape (n_architectures,).
+        error: as in `LatencyModel`, of each measurement by a fit to the others.
+    """
+
+    device: Device
+    basis: Basis
+    mixture: Mixture
+    architectures: list[Architecture]
+    latencies_ms: Values
+    provenance: dict[str, Any] = field(default_factory=dict)
+    error: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def space(self) -> SearchSpace:
+        """That of the sources."""
+        return self.basis.space
+
+    @cached_property
+    def scope(self) -> str:
+        """Digest of the device, the sources and the mixture."""
+        sources = [source.scope for source in self.basis.sources]
+        decisive = [self.device.describe(), sources, self._numbers()]
+        return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
+
+    def latency(self, architectures: Sequence[Mapping[str, Any]]) -> Values:
+        """Predicted latency in ms of a batch on the device, shape (n_architectures,); NaN where a source knows none."""
+        if not len(architectures):
+            return np.zeros(0)
+        return self.mixture.predict(*self.basis([self.space.validate(a) for a in architectures]))
+
+    # --- files ---
+
+    def describe(self) -> dict[str, Any]:
+        """All of it, the sources that count included, as JSON-compatible data."""
+        return {
+            "format": FORMAT,
+            "version": _VERSION,
+            "device": self.device.describe(),
+            "provenance": self.provenance,
+            "error": self.error,
+            "sources": [source.describe() for source in self.basis.sources],
+            **self._numbers(),
+            "architectures": [json.loads(architecture.to_json()) for architecture in self.architectures],
+            "latencies_ms": self.latencies_ms.tolist(),
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Writes one JSON file (atomically)."""
+        write_json(self.describe(), Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Reads what `save` wrote; raises TableError for anything else."""
+        return cls.from_description(read_json(Path(path)), path)
+
+    @classmethod
+    def from_description(cls, data: Mapping[str, Any], path: str | Path) -> Self:
+        """The model that `describe` described. Raises TableError, which names the file, for anything else."""
+        if data.get("format") != FORMAT or data.get("version") != _VERSION:
+            raise TableError(f"{path} is not a transferred latency of version {_VERSION}")
+        try:
+            sources = tuple(latency_model(source, path) for source in data["sources"])
+            require_one_space(sources)
+            arrays = {name: np.array(data[name], dtype=np.float64) for name in _ARRAYS}
+            _require_shapes(arrays, sources, path)
+            parts = Parts(arrays["directions"], arrays["offsets"])
+            return cls(
+                Device(**data["device"]),
+                Basis(sources, arrays["medians_ms"], parts),
+                Mixture(arrays["weights"], arrays["tilts"], arrays["left_out_ms"]),
+                [sources[0].space.validate(architecture) for architecture in data["architectures"]],
+                arrays["latencies_ms"],
+                data["provenance"],
+                data["error"],
+            )
+        except TableError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise TableError(f"{path} is not a whole transferred latency ({type(error).__name__}: {error})") from error
+
+    def _numbers(self) -> dict[str, Any]:
+        return {
+            "medians_ms": self.basis.medians_ms.tolist(),
+            "directions": self.basis.parts.directions.tolist(),
+            "offsets": self.basis.parts.offsets.tolist(),
+            "weights": self.mixture.weights.tolist(),
+            "tilts": self.mixture.tilts.tolist(),
+            "left_out_ms": self.mixture.left_out.tolist(),
+        }
+
+
+def _require_shapes(arrays: Mapping[str, Values], sources: Sequence[LatencyModel], path: str | Path) -> None:
+    """Raises TableError unless the arrays go together and hold numbers."""
+    n_fits, n_parts, n_features = len(arrays["weights"]), len(arrays["offsets"]), int(sources[0].space.n_values.sum())
+    shapes = {
+        "medians_ms": (len(sources),),
+        "directions": (n_features, n_parts),
+        "weights": (n_fits, len(sources) + 1),
+        "tilts": (n_fits, n_parts),
+    }
+    for name, shape in shapes.items():
+        if arrays[name].reshape(len(arrays[name]), -1).shape != shape and arrays[name].shape != shape:
+            raise TableError(f"{path}: {name} has shape {arrays[name].shape}, expected {shape}")
+    for name, values in arrays.items():
+        if not np.isfinite(values).all():
+            raise TableError(f"{path}: {name} holds something else than finite numbers")
