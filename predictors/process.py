@@ -96,7 +96,7 @@ class Process:
         settings: Settings | None = None,
         start: Floats | None = None,
     ) -> Self:
-        """Posterior given rows [n, columns] and targets [n], n >= 2, neither all equal.
+        """Posterior given rows [n, columns], n >= 2, not all equal, and targets [n].
 
         Args:
             rows: of any scale.
@@ -107,7 +107,7 @@ class Process:
                 some noise variances, because from too little noise a jagged function would explain the noise.
         """
         settings = settings or Settings()
-        shift, mean, unit = rows.mean(axis=0), float(targets.mean()), float(targets.std())
+        shift, mean, unit = rows.mean(axis=0), float(targets.mean()), float(targets.std()) or 1.0
         scale = np.ones(rows.shape[1])
         for level in np.unique(columns.level):
             of_level = columns.level == level

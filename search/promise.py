@@ -14,10 +14,11 @@ from search.surrogate import Belief, Model, Surrogate
 Floats = NDArray[np.float64]
 _SHORTLIST = 200
 _MARGIN = 0.1
+_LEAST = np.log(1e-6)  # of the volume of a front
 
 
 def promising(surrogate: Surrogate, measured: Belief, pending: Belief, candidates: Belief, n: int) -> NDArray[np.intp]:
-    """Rows of up to `n` candidates, in order of choice; those without any promise are left out."""
+    """Rows of up to `n` candidates, in order of choice; those that promise next to nothing are left out."""
     fronts = [
         Front.of(measured, columns, view).with_points(pending.mean)
         for view, columns in enumerate(surrogate.problem.optimised)
@@ -26,12 +27,13 @@ def promising(surrogate: Surrogate, measured: Belief, pending: Belief, candidate
     listed = _Conditioned.of(surrogate, candidates[short].joined(pending))
     for row in range(len(short), len(listed.belief)):
         listed.measure(row)
+    least = _LEAST if any(front.any_feasible for front in fronts) else -np.inf
     chosen: list[int] = []
     while len(chosen) < min(n, len(short)):
         score = _score(fronts, listed.belief, listed.std)[: len(short)]
         score[chosen] = -np.inf
         best = int(np.argmax(score))
-        if score[best] == -np.inf:
+        if score[best] == -np.inf or score[best] < least:
             break
         chosen.append(best)
         fronts = [front.with_points(listed.belief.mean[[best]]) for front in fronts]

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from predictors.process import Process, Settings
+from predictors.process import Columns, Process, Settings
 from predictors.threads import one_thread
 from search.grades import Grades
 from search.history import History
@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 _FIRST_RUNG, _RUNG_GROWTH = 8, 1.12
 _FIRST_STEPS, _FURTHER_STEPS = 40, 20
-_CLIPPED_BEYOND = 5.0
+_CLIPPED_BEYOND, _BROKEN_BEYOND, _BROKEN_DEVIATIONS = 5.0, 10.0, 8.0
 _TINY = 1e-300
 
 
@@ -185,18 +185,41 @@ def _graded(grades: Grades, genes: Genes, values: Floats, sign: int, memory: dic
     for size in _rungs(len(rows)):
         digest = hashlib.sha256(genes[:size].tobytes() + minimised[:size].tobytes()).digest()
         if digest not in memory and minimised[:size].std() > 0:
-            settings = Settings(max_steps=_FIRST_STEPS if start is None else _FURTHER_STEPS)
-            found = Process.fit(rows[:size], _clipped(minimised[:size]), grades.columns, settings, start)
+            found = _fitted(rows[:size], minimised[:size], grades.columns, start, refine=True)
             memory[digest] = found.hyperparameters.logarithms
         start = memory.get(digest, start)
-    settings = Settings(max_steps=_FIRST_STEPS if start is None else 0)
-    return _Graded(grades, Process.fit(rows, _clipped(minimised), grades.columns, settings, start), sign)
+    return _Graded(grades, _fitted(rows, minimised, grades.columns, start, refine=start is None), sign)
+
+
+def _fitted(rows: Floats, minimised: Floats, columns: Columns, start: Floats | None, *, refine: bool) -> Process:
+    """Without what is broken; `refine`: with better hyper-parameters than those to start from, if any."""
+    sound = _sound(rows, minimised, columns, start)
+    steps = 0 if not refine else _FIRST_STEPS if start is None else _FURTHER_STEPS
+    return Process.fit(rows[sound], _clipped(minimised[sound]), columns, Settings(max_steps=steps), start)
 
 
 def _clipped(minimised: Floats) -> Floats:
     """Values with the worst ones drawn in: what a broken architecture scores must not dwarf all other differences."""
-    best, median = minimised.min(), np.median(minimised)
-    return np.asarray(np.minimum(minimised, median + _CLIPPED_BEYOND * max(median - best, 1e-12)))
+    return np.asarray(np.minimum(minimised, np.median(minimised) + _CLIPPED_BEYOND * _upper_half(minimised)))
+
+
+def _sound(rows: Floats, minimised: Floats, columns: Columns, start: Floats | None) -> NDArray[np.bool_]:
+    """Which are not so much worse than what the better ones predict for them that they must be broken, [n].
+
+    That is by eight standard deviations and by ten times the upper half of the values.
+    """
+    half = _upper_half(minimised)
+    far = minimised > np.median(minimised) + _CLIPPED_BEYOND * half
+    sound = np.ones(len(minimised), dtype=bool)
+    if far.any():
+        mean, std = Process.fit(rows[~far], minimised[~far], columns, Settings(max_steps=0), start).predict(rows[far])
+        sound[far] = minimised[far] - mean <= np.maximum(_BROKEN_DEVIATIONS * std, _BROKEN_BEYOND * half)
+    return sound
+
+
+def _upper_half(minimised: Floats) -> float:
+    """From the median to the best."""
+    return max(float(np.median(minimised) - minimised.min()), 1e-12)
 
 
 def _rungs(n: int) -> Iterator[int]:

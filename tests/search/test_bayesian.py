@@ -104,6 +104,16 @@ def test_where_nothing_is_feasible_it_goes_towards_the_bound(bayesian, space, la
     assert np.median(found) > history.values[:, 0].max()
 
 
+def test_a_broken_architecture_does_not_hide_all_others(bayesian, space, landscape, make_history):
+    history = make_history(space, landscape.objectives(), 60)
+    values = history.values.copy()
+    values[7, 0] = -1e6
+    broken = History.empty(history.problem).extended(history.genes, values, batch=0)
+    proposal = proposed(bayesian, broken, 5)
+    truth = landscape.accuracy(space.decode(proposal.genes))
+    assert np.median(np.abs(proposal.predicted[:, 0] - truth)) < 0.6 * history.values[:, 0].std()
+
+
 def test_the_best_of_a_small_space_is_found_early():
     space = SearchSpace(Choice("a", tuple(range(9))), Choice("b", tuple(range(9))), Choice("c", tuple(range(9))))
 
