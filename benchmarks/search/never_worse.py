@@ -4,9 +4,10 @@
     python benchmarks/search/never_worse.py --spaces 10 mobilenet --objectives flat trap --budgets 20 50 --seeds 6
 
 Spaces: made-up ones by their size, and those of the shipped super-networks. Objectives, to maximise: "smooth"; "flat"
-is constant; "noise" is drawn anew for each architecture; "trap" rewards small genes, except that groups of three are
-worth the most when all are large; "basin" falls towards a hidden architecture, and is highest close to it, where one
-random draw in a hundred lies, or less. "front" is the hypervolume together with a cheap cost, "single" the best value.
+is constant; "noise" is drawn anew for each architecture; "trap" is the sum over groups of three genes, each worth most
+where all three are the hidden ones, and else the more the fewer are; "basin" likewise falls towards a hidden
+architecture, and is highest close to it, where one random draw in a hundred lies, or less. "front" is the hypervolume
+together with a cheap cost, "single" the best value.
 
 Prints, for each budget, the probability that the tactic finds at least as much as random search (ties count half), and
 "worse" where its median is lower and chance explains that in less than one case in twenty (one-sided rank test).
@@ -72,13 +73,13 @@ def noise(space: SearchSpace, seed: int) -> Values:
 
 
 def trap(space: SearchSpace, seed: int) -> Values:
-    """Groups of three genes (Deb and Goldberg, 1993, with more values): 1 when all are last, else less than 0.8."""
+    """Groups of three genes (after Deb and Goldberg, 1993): 1 for the hidden values, else the more the further off."""
+    hidden = space.sample_genes(1, np.random.default_rng([4, seed]))[0]
 
     def accuracy(architectures: list[Architecture]) -> Floats:
-        genes = space.encode(architectures)
-        share = genes / np.maximum(space.n_values - 1, 1)
-        groups = np.array_split(share, max(1, space.n_genes // _GROUP), axis=1)
-        return np.asarray(sum(np.where((g == 1).all(axis=1), 1.0, 0.8 * (1 - g.mean(axis=1))) for g in groups))
+        hits = space.encode(architectures) == hidden
+        groups = np.array_split(hits, max(1, space.n_genes // _GROUP), axis=1)
+        return np.asarray(sum(np.where(g.all(axis=1), 1.0, 0.8 * (1 - g.mean(axis=1))) for g in groups))
 
     return accuracy
 
