@@ -102,10 +102,11 @@ class Results:
             file.write(_line(run, curve))
 
     def forget(self, doomed: Callable[[Run], bool]) -> int:
-        """Drops runs from the file that is written; says how many."""
-        dropped = [run for run in self._own if doomed(run)]
+        """Drops runs, of the file that is written for good; says how many."""
+        dropped = [run for run in self.curves if doomed(run)]
         for run in dropped:
-            del self._own[run], self.curves[run]
+            del self.curves[run]
+            self._own.pop(run, None)
         self.pack()
         return len(dropped)
 
