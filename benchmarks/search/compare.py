@@ -47,6 +47,8 @@ def main() -> None:
     options = _parser().parse_args()
     threadpoolctl.threadpool_limits(1)
     results = Results(options.results, options.others)
+    if options.merge:
+        results.keep()
     if options.again:
         n = results.forget(lambda run: run.tactic in options.again)
         print(f"forgot {n} searches of {', '.join(options.again)}", flush=True)
@@ -113,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seeds", type=int, default=10, help="number of seeds")
     add("--results", type=Path, default=HERE / "results.jsonl.gz", help="file of finished searches, read and written")
     add("--others", type=Path, nargs="+", default=[], help="further files of finished searches, only read")
+    add("--merge", action="store_true", help="write what the further files hold to the results file, too")
     add("--again", nargs="+", default=[], metavar="TACTIC", help="forget the results of these before running")
     add("--only-report", action="store_true", help="run nothing")
     add("--report", type=Path, default=Path("runs/search_benchmark"), help="folder for tables.md and figures")

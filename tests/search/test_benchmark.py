@@ -100,7 +100,9 @@ def test_results_survive_a_kill(comparison, tmp_path):
     assert second.curves == dict.fromkeys(runs[:-1], curve)
     second.add(runs[-1], curve)
     assert results.Results(path).curves == dict.fromkeys(runs, curve)
-    assert results.Results(tmp_path / "own.gz", [path]).curves == dict.fromkeys(runs, curve)
+    merged = results.Results(tmp_path / "own.gz", [path])
+    merged.keep()
+    assert results.Results(tmp_path / "own.gz").curves == merged.curves == dict.fromkeys(runs, curve)
     assert second.forget(lambda run: run.seed < 2) == 2
     with gzip.open(path, "rt") as file:
         assert len(file.readlines()) == 3

@@ -101,6 +101,11 @@ class Results:
         with gzip.open(self.path, "at", encoding="utf-8") as file:
             file.write(_line(run, curve))
 
+    def keep(self) -> None:
+        """Writes what was read from other files, too, into the file that is written."""
+        self._own = dict(self.curves)
+        self.pack()
+
     def forget(self, doomed: Callable[[Run], bool]) -> int:
         """Drops runs, of the file that is written for good; says how many."""
         dropped = [run for run in self.curves if doomed(run)]

@@ -33,7 +33,10 @@ def section(title: str, curves: Mapping[Run, Curve], labels: Sequence[str], budg
 
 
 def summary(places: Places, labels: Sequence[str], budgets: Sequence[int], capped: bool) -> list[str]:
-    """One row per competitor: scores at budgets, evaluations to reach levels, CPU seconds per 100 evaluations."""
+    """One row per competitor: scores at budgets, evaluations to reach levels, CPU seconds per 100 evaluations.
+
+    Those that were not run everywhere say on how many landscapes they were.
+    """
     levels = () if capped else LEVELS
     head = [*budgets, *(f"to {level:.0%}" for level in levels), "CPU s / 100"]
     rows = []
@@ -42,7 +45,8 @@ def summary(places: Places, labels: Sequence[str], budgets: Sequence[int], cappe
         if groups:
             cells = [_range([quartiles(g.scores(n))[1] for g in groups], _sign(capped)) for n in budgets]
             cells += [_range([g.reached(level) for g in groups], "{:.0f}".format) for level in levels]
-            rows.append([label, *cells, _cpu(groups)])
+            known = "" if len(groups) == len(places) else f" ({len(groups)} of {len(places)})"
+            rows.append([label + known, *cells, _cpu(groups)])
     return _table(["evaluations", *map(str, head)], rows)
 
 
