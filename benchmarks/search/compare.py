@@ -52,7 +52,7 @@ def main() -> None:
     if options.again:
         n = results.forget(lambda run: run.tactic in options.again)
         print(f"forgot {n} searches of {', '.join(options.again)}", flush=True)
-    known = Known(HERE / "best_known.json")
+    known = Known(options.results.with_name("best_known.json"))
     if not options.only_report:
         for name in options.scenarios:
             _run(name, options, results, known)

@@ -21,7 +21,7 @@ def comparison(monkeypatch):
     from comparison import landscapes, ours, peers, report, results, trial  # noqa: F401
 
     yield comparison
-    for name in [name for name in sys.modules if name.partition(".")[0] == "comparison"]:
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("comparison", "compare")]:
         del sys.modules[name]
 
 
@@ -122,3 +122,24 @@ def test_the_report_holds_every_competitor(comparison, tmp_path):
     assert "| slow | 50 | 0.510 | 10 | 5.0 |" in text
     assert (tmp_path / "front.png").stat().st_size > 10_000
     assert not (tmp_path / "caps.png").exists()
+
+
+def test_the_command_runs_what_is_missing(comparison, monkeypatch, capsys, tmp_path):
+    shared = FOLDER.parents[2] / "shared" / "landscapes"
+    if not (shared / "reference.json").exists():
+        pytest.skip(f"needs the landscapes in {shared}")
+    import compare
+
+    def run(*arguments):
+        places = ["--landscapes", shared, "--results", tmp_path / "r.jsonl.gz", "--report", tmp_path]
+        settings = ["--scenarios", "rounds", "--devices", "titan_xp_1", "--budgets", "32", "--seeds", "1"]
+        monkeypatch.setattr(sys, "argv", list(map(str, ["compare.py", *places, *settings, *arguments])))
+        compare.main()
+        return capsys.readouterr().out.count("rounds: Run(")
+
+    assert run("--tactics", "random", "pymoo-nsga2") == 2
+    assert run("--tactics", "random", "pymoo-nsga2", "nsga2") == 1
+    assert run("--tactics", "random", "nsga2", "--again", "random") == 1
+    assert run("--only-report") == 0
+    rows = (tmp_path / "tables.md").read_text().count("| nsga2 | 0.")
+    assert rows == 2  # of the summary and of the only landscape

@@ -21,6 +21,7 @@ _COLOURS = (
     "#bcbd22",
     "#555555",
 )
+_STYLES = ("-", "--")
 _FIRST = 10
 _LOST = (5.0, 2.0, 1.0, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002)
 
@@ -28,7 +29,7 @@ _LOST = (5.0, 2.0, 1.0, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002)
 def draw(curves: Mapping[Run, Curve], labels: Sequence[str], path: Path) -> None:
     """One panel per landscape (and cap); the vertical axis is the missing share, so that the last percents show.
 
-    A tactic that was run once per budget is drawn as a line through its budgets.
+    Beyond the smallest, a tactic that was run once per budget is drawn as a line through its budgets.
     """
     from matplotlib.figure import Figure
 
@@ -38,10 +39,10 @@ def draw(curves: Mapping[Run, Curve], labels: Sequence[str], path: Path) -> None
     n_rows = -(-len(places) // n_columns)
     figure = Figure(figsize=(4.4 * n_columns, 4.0 * n_rows + 0.9), layout="constrained")
     axes = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True)
-    colours = dict(zip(labels, _COLOURS * (1 + len(labels) // len(_COLOURS)), strict=False))
+    looks = {label: (_COLOURS[i % len(_COLOURS)], _STYLES[i // len(_COLOURS) % 2]) for i, label in enumerate(labels)}
     for panel, ((landscape, cap), groups) in zip(axes.flat, places, strict=False):
         for label in (label for label in labels if label in groups):
-            _line(panel, groups[label], colours[label], label)
+            _line(panel, groups[label], looks[label], label)
         panel.set_title(landscape + ("" if cap is None else f", cap at {cap:.0%}"), fontsize=11)
         panel.set_xscale("log")
         panel.set_yscale("log")
@@ -59,13 +60,24 @@ def draw(curves: Mapping[Run, Curve], labels: Sequence[str], path: Path) -> None
     figure.savefig(path, dpi=110)
 
 
-def _line(panel: Any, group: Group, colour: str, label: str) -> None:
+def _line(panel: Any, group: Group, look: tuple[str, str], label: str) -> None:
     budgets = list(group.by_budget)
     many = len(budgets) > 1
-    at = np.array(budgets) if many else np.unique(np.geomspace(_FIRST, budgets[-1], 120).astype(np.int64))
+    early = np.unique(np.geomspace(min(_FIRST, budgets[0]), budgets[0], 120).astype(np.int64))
+    at = np.unique(np.concatenate([early, budgets]))
     low, middle, high = np.maximum(-_negated(group.band(at.tolist())).T, 1e-4)
-    panel.plot(at, middle, color=colour, label=label, lw=1.8, marker="o" if many else "", ms=4)
-    panel.fill_between(at, low, high, color=colour, alpha=0.15, lw=0)
+    panel.plot(
+        at,
+        middle,
+        color=look[0],
+        ls=look[1],
+        label=label,
+        lw=1.8,
+        marker="o" if many else "",
+        ms=4,
+        markevery=np.flatnonzero(np.isin(at, budgets)).tolist(),
+    )
+    panel.fill_between(at, low, high, color=look[0], alpha=0.15, lw=0)
 
 
 def _negated(band: np.ndarray) -> np.ndarray:

@@ -23,11 +23,11 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     machines = sorted({curve.machine for curve in results.curves.values()})
     parts = [f"# Search benchmark\n\nMachines: {', '.join(machines)}, one thread.\n"]
+    shown = labels or _ordered({run.tactic for run in results.curves})  # the same colour in all figures
     for name in scenarios:
         scenario = SCENARIOS[name]
         curves = results.chosen(lambda run, scenario=scenario: _wanted(run, scenario, labels))  # type: ignore[misc]
         if curves:
-            shown = labels or _ordered({run.tactic for run in curves})
             parts.append(tables.section(f"{name}: {scenario.title}", curves, shown, budgets))
             figure.draw(curves, shown, folder / f"{name}.png")
     (folder / "tables.md").write_text("\n".join(parts))

@@ -15,6 +15,7 @@ Places = Mapping[tuple[str, float | None], Mapping[str, Group]]
 def section(title: str, curves: Mapping[Run, Curve], labels: Sequence[str], budgets: Sequence[int]) -> str:
     """What one scenario found: a summary over landscapes, then each landscape with quartiles."""
     places = grouped(curves)
+    labels = [label for label in labels if any(label in groups for groups in places.values())]
     capped = any(cap is not None for _, cap in places)
     n_seeds = min(group.n_seeds for groups in places.values() for group in groups.values())
     largest = max(run.budget for run in curves)
@@ -59,7 +60,7 @@ def against(places: Places, ours: str, labels: Sequence[str]) -> list[str]:
             ends = [max(other.by_budget) for _, other in pairs]
             levels = [quartiles(other.scores(end))[1] for (_, other), end in zip(pairs, ends, strict=True)]
             needed = [own.reached(level) for (own, _), level in zip(pairs, levels, strict=True)]
-            quotients = [end / n for end, n in zip(ends, needed, strict=True)]
+            quotients = [end / n if np.isfinite(n) else np.nan for end, n in zip(ends, needed, strict=True)]
             whole = "{:.0f}".format
             row = [label, _range(ends, whole), _range(levels, _sign(False)), _range(needed, whole)]
             rows.append([*row, _range(quotients, "{:.1f}".format)])
