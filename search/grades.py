@@ -1,5 +1,6 @@
 """Features in which neighbouring values, and positions of one choice, share what is learnt about them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictors.process import Columns
+from search.prior import Prior
 from supernet.space import Genes, SearchSpace
 
 _FREQUENCIES = 3
@@ -44,6 +46,10 @@ class Grades:
             np.unique(levels, return_inverse=True)[1].astype(np.int64),
         )
 
+    def with_priors(self, priors: Sequence[Prior]) -> "Informed":
+        """These features, and what some priors predict."""
+        return Informed(self, tuple(priors))
+
     @cached_property
     def _steps(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Gene and least value index of each step column."""
@@ -69,3 +75,24 @@ class Grades:
             (choice == c) * np.cos(np.pi * frequency * (position + 0.5) / sizes[c]) for c, frequency in self._trends
         ]
         return np.concatenate([np.eye(len(gene)), np.array(trends).reshape(-1, len(gene)).T], axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Informed:
+    """Graded features, then a column per prior: how much to make of a prior is learnt like all else."""
+
+    grades: Grades
+    priors: tuple[Prior, ...]
+
+    def __call__(self, genes: Genes) -> NDArray[np.float64]:
+        """Shape (n_architectures, n_columns)."""
+        told = [prior(genes) / (prior.values.std() or 1.0) for prior in self.priors]
+        return np.column_stack([self.grades(genes), *told])
+
+    @cached_property
+    def columns(self) -> Columns:
+        """Those of the grades; each prior is a group of one level more."""
+        columns, n_priors = self.grades.columns, len(self.priors)
+        groups = columns.group.max(initial=-1) + 1 + np.arange(n_priors)
+        levels = np.full(n_priors, columns.level.max(initial=-1) + 1)
+        return Columns(np.concatenate([columns.group, groups]), np.concatenate([columns.level, levels]))

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from predictors.process import Columns, Process, Settings
 from predictors.threads import one_thread
-from search.grades import Grades
+from search.grades import Grades, Informed
 from search.history import History
+from search.prior import Expectation, expectation
 from search.problem import Problem
 from supernet.space import Genes, SearchSpace
 
@@ -121,12 +122,16 @@ def learnt(history: History, predictor: Callable[[], Any] | None, memory: dict[b
         for column in np.flatnonzero(history.problem.expensive).tolist():
             known = ~np.isnan(history.values[:, column])
             genes, values = history.genes[known], history.values[known, column]
+            priors = history.priors.get(history.problem.names[column], ())
             if np.ptp(values) <= 1e-12 * np.abs(values).max(initial=0.0) or len(np.unique(genes, axis=0)) < 2:
                 models[column] = _Constant(float(values.mean()))
             elif predictor is None:
-                models[column] = _graded(grades, genes, values, history.objectives[column].sign or 1, memory)
+                features = grades.with_priors(priors) if priors else grades
+                models[column] = _graded(features, genes, values, history.objectives[column].sign or 1, memory)
             else:
-                models[column] = _Given(history.space, predictor().fit(history.space.features(genes), values))
+                expected = expectation(priors, genes, values)
+                learner = predictor().fit(history.space.features(genes), values - expected(genes))
+                models[column] = _Given(history.space, learner, expected)
     return Surrogate(history.problem, models)
 
 
@@ -146,11 +151,12 @@ class _Constant:
 class _Given:
     space: SearchSpace
     predictor: Any
+    expected: Expectation
     noise: float = 0.0
 
     def predict(self, genes: Genes) -> tuple[Floats, Floats]:
         mean, std = self.predictor.predict(self.space.features(genes))
-        return np.asarray(mean, dtype=np.float64), np.asarray(std, dtype=np.float64)
+        return self.expected(genes) + np.asarray(mean, dtype=np.float64), np.asarray(std, dtype=np.float64)
 
     def covariance(self, genes: Genes) -> Floats:
         return np.diag(self.predict(genes)[1] ** 2)
@@ -158,7 +164,7 @@ class _Given:
 
 @dataclass(frozen=True, eq=False)
 class _Graded:
-    grades: Grades
+    grades: Grades | Informed
     process: Process
     sign: int
 
@@ -174,7 +180,7 @@ class _Graded:
         return self.process.covariance(self.grades(genes))
 
 
-def _graded(grades: Grades, genes: Genes, values: Floats, sign: int, memory: dict[bytes, Floats]) -> _Graded:
+def _graded(grades: Grades | Informed, genes: Genes, values: Floats, sign: int, memory: dict[bytes, Floats]) -> _Graded:
     """Hyper-parameters are found at some sizes of the history only, each time starting from those before.
 
     So they depend on the history alone, a search that goes on with what it remembers pays for one short fit now and
@@ -183,7 +189,7 @@ def _graded(grades: Grades, genes: Genes, values: Floats, sign: int, memory: dic
     rows, minimised = grades(genes), sign * values
     start = None
     for size in _rungs(len(rows)):
-        digest = hashlib.sha256(genes[:size].tobytes() + minimised[:size].tobytes()).digest()
+        digest = hashlib.sha256(rows[:size].tobytes() + minimised[:size].tobytes()).digest()
         if digest not in memory and minimised[:size].std() > 0:
             found = _fitted(rows[:size], minimised[:size], grades.columns, start, refine=True)
             memory[digest] = found.hyperparameters.logarithms

@@ -16,7 +16,7 @@ from search.sampling import corners, draw
 from search.spread import spread
 from search.surrogate import Belief, Surrogate, learnt
 from search.tactics.base import FEWEST_TO_LEARN, Proposal, register
-from search.tactics.fitting import new_predictor
+from search.tactics.fitting import new_predictor, opening
 
 Floats = NDArray[np.float64]
 _SMALLEST_BATCH, _PROPOSALS = 5, 60
@@ -64,7 +64,7 @@ class Bayesian:
         """See `Tactic`."""
         known = (~np.isnan(history.values)).sum(axis=0)[history.problem.expensive]
         if len(history) < self.initial or (known < FEWEST_TO_LEARN).any() or not history.measured.any():
-            return Proposal(spread(history, n, rng))
+            return Proposal(opening(history, n, rng, spread))
         surrogate = learnt(history, self._predictor, self._memory)
         measured, pending = surrogate.measured(history), surrogate.judge(history.pending)
         candidates = self._candidates(history, surrogate, measured.joined(pending), rng)

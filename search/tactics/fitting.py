@@ -1,6 +1,7 @@
 """What tactics that predict share: one predictor per expensive objective, fitted to a history."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,6 +17,9 @@ from search.sampling import corners, draw_by_gene
 from supernet.space import Genes
 
 _SHORTLIST = 4
+
+
+Draw = Callable[[History, int, np.random.Generator], Genes]
 
 
 class Predictor(Protocol):
@@ -201,14 +205,14 @@ def refined(
     return predict, Pool(short, minimised, problem.violation(values, std, confidence))
 
 
-def opening(history: History, n: int, rng: np.random.Generator) -> Genes:
-    """Up to `n` architectures to begin with: random ones, and for a half what is best of what was measured elsewhere.
+def opening(history: History, n: int, rng: np.random.Generator, others: Draw = draw_by_gene) -> Genes:
+    """Up to `n` architectures to begin with, of which half are the best of what was measured elsewhere, if anything.
 
-    "Best" goes by the values there, and by this problem's own cheap objectives and constraints.
+    "Best" goes by the values there and by the cheap objectives and constraints here; `others` draws the rest.
     """
     known = _elsewhere(history)
     best = known[fittest(known, n // 2, rng)].genes if len(known) else history.genes[:0]
-    return np.concatenate([best, draw_by_gene(history.awaiting(best), n - len(best), rng)])
+    return np.concatenate([best, others(history.awaiting(best), n - len(best), rng)])
 
 
 def _elsewhere(history: History) -> Pool:

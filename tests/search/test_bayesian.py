@@ -165,6 +165,25 @@ def test_what_has_no_goal_is_only_bounded(bayesian, space, landscape):
         bounded.best("latency")
 
 
+def test_what_was_measured_elsewhere_makes_a_search_shorter(space, landscape, tmp_path):
+    """The same ranks in another unit, measured by 60 random draws."""
+
+    def objectives(scope, factor):
+        accuracy, latency = landscape.objectives()
+        return [replace(accuracy, scope=scope, measure=lambda a: factor * landscape.accuracy(a)), latency]
+
+    store = tmp_path / "elsewhere.sqlite"
+    search.run(space, objectives("elsewhere", 0.5), tactic="random", budget=60, store=store, progress=False)
+    sample = space.sample(500)
+    reference = [landscape.accuracy(sample).min(), landscape.latency(sample).max()]
+
+    def volume(seed, warm_start):
+        found = search.run(space, objectives("here", 1.0), budget=15, seed=seed, warm_start=warm_start, progress=False)
+        return found.hypervolume(reference)
+
+    assert np.median([volume(seed, store) / volume(seed, None) for seed in range(3)]) > 1.03
+
+
 @pytest.mark.parametrize("kind", ["flat", "steps", "broken"])
 def test_any_objective_can_be_searched(bayesian, space, kind):
     def measure(architectures):
