@@ -72,7 +72,8 @@ def _details(groups: Mapping[str, Group], labels: Sequence[str], budgets: Sequen
     rows = []
     for label in (label for label in labels if label in groups):
         bands = [quartiles(groups[label].scores(n)) for n in budgets]
-        cells = [f"{written(m)} [{written(low)}, {written(high)}]" if m == m else "" for low, m, high in bands]
+        bands = [band[::-1] if capped else band for band in bands]
+        cells = [f"{written(m)} [{written(a)}, {written(b)}]" if m == m else "" for a, m, b in bands]
         rows.append([label, *cells])
     return _table(["evaluations", *map(str, budgets)], rows)
 
