@@ -55,8 +55,8 @@ def deploy(
         format: one of `hardware.bundle.formats()`, or an ending of its files ("pt2"); by default what the device's
             backend runs. Latency in another one is left to `run.py`.
 
-    Raises ArchitectureError, ParityError, DeviceError (what writes the format is missing), FileExistsError (the folder
-    holds something else) and other OSErrors.
+    Raises ArchitectureError, ParityError, FormatError (the format or its runtime cannot take the model), DeviceError
+    (what writes the format is missing), FileExistsError (the folder holds something else) and other OSErrors.
     """
     chosen = net.space.validate(architecture)
     given = _checked(metrics or {})
@@ -101,7 +101,8 @@ def _checked_and_measured(
     """`parity`, and `latency` where this machine is the device, or why it is `not_measured`."""
     device, threads_before = kind.making.device, torch.get_num_threads()
     try:
-        found = {"parity": sample.check(kind.compute(form, partial), " and ".join(files), device.precision)}
+        with form.explaining(f"{' and '.join(files)} cannot be run"):
+            found = {"parity": sample.check(kind.compute(form, partial), " and ".join(files), device.precision)}
     finally:
         torch.set_num_threads(threads_before)
     if reason := _why_not_measured(device, form):

@@ -2,7 +2,9 @@
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -10,10 +12,15 @@ from types import ModuleType
 
 from hardware import backends
 from hardware.bundle import writers
+from hardware.bundle.sample import ParityError
 from hardware.bundle.served import served
 from hardware.bundle.writing import write_json
 from hardware.device import Device, DeviceError
 from supernet.parts import Part
+
+
+class FormatError(ValueError):
+    """A model cannot be written in a format, or its runtime cannot run it."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,9 @@ class Format:
     @property
     def runtime(self) -> ModuleType:
         """The template as a module."""
-        return importlib.import_module(f"hardware.bundle.templates.{self.template}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # notices of the runtime about its own parts
+            return importlib.import_module(f"hardware.bundle.templates.{self.template}")
 
     def require(self) -> None:
         """Raises DeviceError where a package is missing that writes or checks the format."""
@@ -49,16 +58,34 @@ class Format:
                 )
 
     def write_model(self, parts: Mapping[str, Part], folder: Path, device: Device) -> list[str]:
-        """Writes all parts of a model, and `runtime.json`: what the runtime is to know; returns the files' names."""
+        """Writes all parts of a model, and `runtime.json`: what the runtime is to know; returns the files' names.
+
+        Raises FormatError for a model that cannot be written so, OSError where a file cannot be written.
+        """
         backend = backends.create(device.backend)
         itself = backend.lowers_models and backend.bundle_format == self.name
         files = {f"{name}{self.runtime.ENDING}": part for name, part in parts.items()}
         for file, part in files.items():
-            self.write(part if itself else served(part, device.precision), folder / file)
+            with self.explaining(f"{file} cannot be written"):
+                self.write(part if itself else served(part, device.precision), folder / file)
         inputs = {name: list(part.inputs) for name, part in parts.items()}
         told = {"format": self.name, "backend": device.backend, "precision": device.precision, "inputs": inputs}
         write_json(folder / "runtime.json", told)
         return list(files)
+
+    @contextmanager
+    def explaining(self, what: str) -> Iterator[None]:
+        """Turns errors of exporters and runtimes, which are of many kinds, into FormatErrors that say what to do."""
+        try:
+            yield
+        except (FormatError, ParityError, OSError, MemoryError):
+            raise
+        except Exception as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+            raise FormatError(
+                f"{what} in format {self.name!r} ({type(error).__name__}: {reason}): choose another one of "
+                f"{', '.join(formats())} with format=..."
+            ) from error
 
     def write_runtime(self, folder: Path, packages: tuple[str, ...] = ()) -> None:
         """Writes `runtime.py` and `requirements.txt`; `packages` are what is needed beside the runtime."""

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from hardware import Device, DeviceError, processor
-from hardware.bundle import ParityError, deploy, formats
+from hardware.bundle import FormatError, ParityError, deploy, formats
 from supernet import Choice, SearchSpace, SuperNetwork
 
 MODEL_FILES = {"onnx": "model.onnx", "openvino": "model.xml", "torch_export": "model.pt2", "executorch": "model.pte"}
@@ -138,3 +138,26 @@ def test_a_format_that_computes_something_else_is_refused(net, tmp_path, monkeyp
     monkeypatch.setattr(net, "parts", changed, raising=False)
     with pytest.raises(ParityError, match=r"model\.pt2 differs from the PyTorch model by 0\.0"):
         deploy(net, net.largest, Device("here", "torch"), tmp_path / "bundle")
+
+
+def test_what_a_format_cannot_take_is_said(net, tmp_path, monkeypatch):
+    class Refusing(nn.Module):
+        def __init__(self, module):
+            super().__init__()
+            self.module = module
+
+        def forward(self, *inputs):
+            raise RuntimeError("operator 'sorcery' is not supported\nsecond line")
+
+    from dataclasses import replace
+
+    parts = net.parts
+
+    def changed(model, architecture):
+        return {name: replace(part, module=Refusing(part.module)) for name, part in parts(model, architecture).items()}
+
+    monkeypatch.setattr(net, "parts", changed, raising=False)
+    message = r"model\.onnx cannot be written in format 'onnx' \(RuntimeError: operator 'sorcery'.*format=\.\.\.$"
+    with pytest.raises(FormatError, match=message):
+        deploy(net, net.largest, Device("here"), tmp_path / "bundle")
+    assert not list(tmp_path.iterdir())
