@@ -69,6 +69,8 @@ def prepared_whole(net: SuperNetwork, architecture: Architecture, device: Device
 
 def chosen_probes(net: SuperNetwork, n_probes: int, n_held_out: int, seed: int) -> list[Probe]:
     """Extremes and even steps of the MACs in between to fit to; random others to check on (fewer in a tiny space)."""
+    if n_probes < 1 or n_held_out < 0:
+        raise ValueError(f"a table needs probes to fit to (n_probes={n_probes}) and 0 or more held out ({n_held_out})")
     space = net.space
     n_fitted = max(2, min(n_probes, space.size))
     drawn = space.sample(min(50 * n_fitted + n_held_out, space.size), seed)

@@ -70,7 +70,8 @@ class Device:
         if self.machine not in (None, platform.machine()):
             raise self.error(
                 f"it has a processor of kind {self.machine}, this machine's is {platform.machine()}: measure its "
-                "latency table there, and give the file as latency_table=..."
+                "latency table there (supernet-profile with host=..., or a bundle), and give the file as "
+                "latency_table=..."
             )
         n_cores = os.cpu_count() or 1
         if self.threads > n_cores:

@@ -75,7 +75,10 @@ def write_profile_bundle(
     Raises DeviceError for another backend, FileExistsError for a folder with something else in it.
     """
     if device.backend != BACKEND:
-        raise device.error(f"profile bundles are for backend {BACKEND!r}, not {device.backend!r}")
+        raise device.error(
+            f"profile bundles are for backend {BACKEND!r}, not {device.backend!r}: install this package on the "
+            "device and build its table there"
+        )
     with reporting(progress) as report, replacing(Path(folder), MANIFEST) as partial:
         report("finding blocks", 0, 1)
         table = planned(LatencyTable, net, device, {})

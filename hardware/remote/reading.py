@@ -47,6 +47,8 @@ def read_profile(folder: str | Path, results: str | Path | None = None) -> Laten
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """What a profile bundle says of itself. Raises TableError for a folder that is none."""
+    if not (folder / MANIFEST).exists():
+        raise TableError(f"{folder} is not a profile bundle: `supernet-profile bundle` writes one, bundle=... names it")
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -31,7 +31,7 @@ def deploy_row(setup: Setup, row: "pd.Series[Any]", folder: Path, format: str | 
 
 def deploy_architecture(setup: Setup, architecture: Architecture, folder: Path, format: str | None = None) -> Path:
     """Writes the bundle of an architecture that no search measured."""
-    predicted = {"latency_ms": float(setup.table.latency([architecture])[0])} if setup.config.latency_table else {}
+    predicted = {"latency_ms": float(setup.table.latency([architecture])[0])} if setup.ready_table else {}
     _, metrics = validated(setup.net, architecture, setup.task)
     measured = {f"validation_{name}": value for name, value in metrics.items()}
     return _deployed(setup, architecture, folder, predicted, measured, format)

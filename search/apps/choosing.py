@@ -17,8 +17,10 @@ Choice = str | int | list[int] | ListConfig | None
 
 def require_choice(choice: Choice, setting: str = "deploy") -> None:
     """Raises SearchError, which names the setting, unless this is a choice of ranks."""
-    ranks = [] if choice in (None, "none", "all", "ends") else [choice] if isinstance(choice, (int, str)) else choice
-    if any(isinstance(rank, bool) or not isinstance(rank, int) or rank < 0 for rank in ranks or []):
+    if choice in (None, "none", "all", "ends"):
+        return
+    ranks: Any = choice if isinstance(choice, (list, ListConfig)) else [choice]
+    if any(isinstance(rank, bool) or not isinstance(rank, int) or rank < 0 for rank in ranks):
         raise SearchError(f"{setting} must be ends, all, none or ranks of the front as in [0,3], got {choice!r}")
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from rich.console import Console
 
 from hardware.bundle.formats import chosen_format
@@ -66,7 +66,7 @@ def _planned(config: DictConfig, top: Path, output: Path | None) -> Iterator[Pla
             f"got {' and '.join(given)}"
         )
     require_choice(config.rank, "rank")
-    devices = [config.device] if isinstance(config.device, str) else config.device and list(config.device)
+    devices = list(config.device) if isinstance(config.device, ListConfig) else config.device and [str(config.device)]
     searches = [part for folder in finished_searches(top) for part in Finished.parts(folder, devices)]
     names = list(dict.fromkeys(search.device for search in searches))
     by_hand = read_architecture(config.architecture) if config.architecture is not None else None

@@ -25,6 +25,8 @@ def run(config: DictConfig) -> None:
     actions: dict[str, Callable[[Setup], None]] = {"build": build, "bundle": bundle, "import": import_}
     if config.action not in actions:
         raise SearchError(f"unknown action {config.action!r}: available are {', '.join(actions)}")
+    if not isinstance(config.check, int) or config.check < 0:
+        raise SearchError(f"check must be a number of sub-networks, 0 or more, got {config.check!r}")
     actions[config.action](Setup(config, output_folder()))
 
 

@@ -54,7 +54,7 @@ def searched(setup: Setup) -> Result:
     for part in setup.parts:
         if config.deploy not in (None, "none"):
             chosen_format(part.device, None)  # refuses what cannot be written here
-        if not config.latency_table:  # a ready table, and its bundles, may be of another machine
+        if part.ready_table is None:  # a ready table, and bundles, may be of another machine
             part.device.require_here()
     constraints, tactic, engine = parsed(config.constraints), setup.tactic, instantiate(config.engine)
     first_batch_size(tactic, config.budget, config.batch_size)

@@ -108,15 +108,25 @@ class Setup:
         Raises SearchError for a configured one of another device or space.
         """
         kept = self.folder / f"latency_{self.device.name}.json"
-        if given := self.config.get("latency_table"):
-            path = Path(given) / kept.name if Path(given).is_dir() else Path(given)
+        if path := self.ready_table:
             table = self._ready_table(path)
             if path.resolve() != kept.resolve():
                 table.save(kept)
         else:
+            if given := self.config.get("latency_table"):
+                logger.info("%s has no latency table of %s: measuring one here", given, self.device.name)
             table = LatencyTable.build(self.net, self.device, path=kept, n_held_out=self.config.get("check", 0))
         logger.info("latency table: %s on %s, %s", described_size(table), self.device.name, described_error(table))
         return table
+
+    @property
+    def ready_table(self) -> Path | None:
+        """The configured table; None where there is none, or the configured folder has none of this device."""
+        given = self.config.get("latency_table")
+        if not given or not Path(given).is_dir():
+            return Path(given) if given else None
+        path = Path(given) / f"latency_{self.device.name}.json"
+        return path if path.exists() else None
 
     def objectives(self, names: list[str]) -> list[Objective]:
         """Objectives by name, latencies as in "latency@phone" where there are several devices.

@@ -72,6 +72,15 @@ def test_results_become_the_table_of_the_device(net, measured):
     assert 0 < smallest < largest
 
 
+def test_cores_that_a_machine_lacks_are_refused_there(bundle):
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["device"]["cores"] = [9999]
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    done = run_program(bundle)
+    assert done.returncode == 1
+    assert "core 9999 of the device" in done.stderr
+
+
 def test_blocks_of_a_bundle_take_as_long_as_here(net, measured):
     here = LatencyTable.build(net, DEVICE, n_probes=4, protocol=QUICK, progress=False)
     there = read_profile(measured)

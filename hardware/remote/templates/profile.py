@@ -81,6 +81,7 @@ def profile() -> None:
             f"{RESULTS} was begun on another machine ({changed[0]} {records[0].get(changed[0])!r} there, "
             f"{machine[changed[0]]!r} here): move it away to begin anew"
         )
+    pin(manifest["device"]["cores"])
     done = max(0, len(records) - 1)
     n_groups = len(manifest["groups"])
     with zipfile.ZipFile(HERE / MODELS) as archive:
@@ -88,6 +89,19 @@ def profile() -> None:
             say(f"group {index + 1} of {n_groups}: {len(manifest['groups'][index])} blocks")
             results.append({"kind": "group", "index": index, "date": now(), **measured(manifest, index, archive)})
     say(f"done: {n_groups} of {n_groups} groups are in {RESULTS}")
+
+
+def pin(cores: list[int]) -> None:
+    """Keeps this process, and the threads that it starts from here on, on these cores; an empty list: wherever."""
+    if not cores:
+        return
+    if not hasattr(os, "sched_setaffinity"):
+        raise ValueError(
+            f"this system cannot keep threads on cores {cores}: make the bundle for a device without cores"
+        )
+    if missing := sorted(set(cores) - os.sched_getaffinity(0)):
+        raise ValueError(f"core {missing[0]} of the device is none of this machine: make the bundle with other cores")
+    os.sched_setaffinity(0, cores)
 
 
 def measured(manifest: dict[str, Any], index: int, archive: zipfile.ZipFile) -> dict[str, Any]:

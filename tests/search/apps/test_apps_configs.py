@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 import conf
+from hardware import DeviceError
 
 CONF = Path(conf.__file__).parent
 FILES = sorted(str(path.relative_to(CONF).with_suffix("")) for path in CONF.glob("*/*.yaml"))
@@ -66,6 +68,18 @@ def test_every_configuration_composes_and_builds(file, tmp_path):
             instantiate(part)
         return
     assert instantiate(part) is not None
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "hardware").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_ready_device_runs_here_or_says_what_is_missing(path):
+    settings = OmegaConf.load(path)
+    settings.name = path.stem
+    device = instantiate(settings)
+    assert {"backend", "batch_size", "precision"} <= set(settings)  # can be given on the command line
+    try:
+        device.require_here()
+    except DeviceError as error:
+        assert re.match(rf"device '{path.stem}': .*(needs|machine|measured elsewhere|processor|core )", str(error))  # noqa: PT017
 
 
 @pytest.mark.parametrize("name", [path.stem for path in CONF.glob("*.yaml")])

@@ -78,6 +78,8 @@ def test_an_architecture_given_by_hand(app, found, tmp_path, form):
     [
         (["rank=0", "id=0"], ["in one way", "rank and id"]),
         (["rank=first"], ["rank", "'first'", "ends"]),
+        (["rank=1.5"], ["rank", "1.5", "ends"]),
+        (["device=3"], ["device=3", "onnxruntime_cpu"]),
         (["rank=[0,99]"], ["rank=99", "0.."]),
         (["action=undo"], ["unknown action 'undo'", "deploy, overview"]),
         (["format=torchscript"], ["unknown bundle format 'torchscript'", "onnx, openvino, torch_export"]),
