@@ -152,7 +152,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def summary(values: NDArray[np.float64], digits: int) -> str:
-    """Median and quartiles, as in "0.10 [0.09 0.12]"."""
+    """Median and quartiles, as in "0.10 [0.09 0.12]"; a dash where there are no values."""
+    if np.isnan(values).any():
+        return "-"
     low, median, high = (f"{value:.{digits}f}" for value in np.quantile(values, [0.25, 0.5, 0.75]))
     return f"{median} [{low} {high}]"
 

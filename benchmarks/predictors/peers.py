@@ -40,7 +40,8 @@ class Perceptrons:
         """Learns standardised targets by L-BFGS, with a little weight decay."""
         self.mean, self.scale = float(y.mean()), float(y.std()) or 1.0
         self.models = [
-            MLPRegressor((64, 64), solver="lbfgs", alpha=1.0, max_iter=200, random_state=seed) for seed in range(3)
+            MLPRegressor(hidden_layer_sizes=(64, 64), solver="lbfgs", alpha=1.0, max_iter=200, random_state=seed)
+            for seed in range(3)
         ]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)

@@ -117,6 +117,18 @@ def test_cheap_ones_come_first_and_are_asked_for_many_at_once():
     assert Problem.of(SPACE, objectives()).described(genes).shape == (50, 0)
 
 
+def test_each_device_sees_the_descriptors():
+    latencies = [
+        search.Objective(f"latency@{d}", goal="min", measure=size, expensive=False) for d in ("phone", "board")
+    ]
+    descriptors = [Descriptor("hidden", measure=hidden)]
+    problem = Problem.of(SPACE, [objectives()[0], *latencies], None, descriptors)
+    genes = SPACE.encode(SPACE.sample(5, seed=0))
+    np.testing.assert_array_equal(problem.view("phone").problem.described(genes), problem.described(genes))
+    settings = {"tactic": "linas", "predictor": "ridge", "batch_size": 8, "progress": False}
+    assert len(search.run(SPACE, problem.objectives, budget=16, descriptors=descriptors, **settings).frame) == 16
+
+
 def test_a_missing_number_harms_nobody(tmp_path):
     broken = Descriptor("broken", measure=lambda a: [np.nan] * len(a), expensive=True)
     holes = Descriptor("holes", measure=lambda a: np.where(np.array(size(a)) > 16, np.inf, np.log(size(a))))
