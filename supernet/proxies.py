@@ -18,7 +18,7 @@ from supernet.network import SuperNetwork
 from supernet.tasks.base import Task
 from supernet.validation import digest
 
-_NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+_LEFT_OUT_OF_FLOW = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.Tanh)
 _MOST_ROWS = 1024  # of a layer's activations, to find principal components in
 
 
@@ -45,12 +45,15 @@ def synflow(model: nn.Module, inputs: Inputs) -> float:
     """Decimal logarithm of the synaptic flow, the sum over weights of |weight x gradient| (arXiv:2006.05467, eq. 3).
 
     The gradient is that of the sum of the outputs, where every weight has its absolute value, normalisation is left
-    out (as arXiv:2101.08134 does) and inputs of floating point are ones; token numbers stay. In double precision: deep
-    models overflow any other. -inf where nothing flows. The model stays as it is.
+    out (as arXiv:2101.08134 does), and so are hyperbolic tangents, which would be saturated. Floating-point inputs are
+    ones (one sample, if there is nothing else); token numbers stay. In double precision: deep models overflow
+    any other. -inf where nothing flows. The model stays as it is.
     """
+    if isinstance(inputs, Tensor) and inputs.is_floating_point():
+        inputs = inputs[:1]
     model = copy.deepcopy(model).eval().double().requires_grad_(True)
     for module in model.modules():
-        if isinstance(module, _NORMS):
+        if isinstance(module, _LEFT_OUT_OF_FLOW):
             module.register_forward_hook(lambda _module, given, _output: given[0])
     with torch.inference_mode(False), torch.enable_grad():
         parameters = list(model.parameters())
@@ -78,12 +81,12 @@ def w_pca(model: nn.Module, inputs: Inputs, share: float = 0.99) -> float:
     found: dict[nn.Module, Tensor] = {}
     for module in model.modules():
         if isinstance(module, (nn.Linear, _ConvNd)):
-            module.register_forward_hook(lambda layer, _given, output: found.update({layer: output}))
+            module.register_forward_hook(lambda layer, _given, output: found.update({layer: _some_rows(layer, output)}))
     _normalise_by_batch(model)
     call(model, inputs)
     hidden = list(found)[:-1]
     layers = [layer for layer in hidden if _widens(layer)] or hidden
-    n_components = sum(_n_components(found[layer], 1 if isinstance(layer, _ConvNd) else -1, share) for layer in layers)
+    n_components = sum(_n_components(found[layer], share) for layer in layers)
     return float(n_components * sum(parameter.numel() for parameter in model.parameters()))
 
 
@@ -154,12 +157,16 @@ def _widens(layer: nn.Module) -> bool:
     return isinstance(layer, _ConvNd) and layer.out_channels > layer.in_channels
 
 
-def _n_components(output: Tensor, channel_axis: int, share: float) -> int:
-    """Principal components that explain `share` of the variance of activations, 0 where they do not vary."""
-    rows = output.movedim(channel_axis, -1).flatten(0, -2).double()
+def _some_rows(layer: nn.Module, output: Tensor) -> Tensor:
+    """Activations [rows, channels] of a layer at samples and positions, evenly spaced where there are many."""
+    rows = output.movedim(1 if isinstance(layer, _ConvNd) else -1, -1).flatten(0, -2)
     picked = torch.linspace(0, len(rows) - 1, min(len(rows), _MOST_ROWS), device=rows.device).round().long()
-    rows = rows[picked] - rows[picked].mean(dim=0)
-    variances = torch.linalg.svdvals(rows) ** 2
+    return rows[picked].double()
+
+
+def _n_components(rows: Tensor, share: float) -> int:
+    """Principal components that explain `share` of the variance of rows [n, channels], 0 where they do not vary."""
+    variances = torch.linalg.svdvals(rows - rows.mean(dim=0)) ** 2
     total = float(variances.sum())
     if not total > 0.0:
         return 0

@@ -11,6 +11,10 @@ import supernet
 from supernet.proxies import PROXIES, Proxy, gradient_norm, synflow, w_pca
 from supernet.tasks import digits
 
+from .bert_models import SPACE, classifier, sentences
+from .conftest import tiny_vit
+from .hat_reference import small_net
+
 
 class Tokens(nn.Module):
     """Embeddings of token numbers, a layer norm, a head."""
@@ -55,7 +59,7 @@ def test_gradient_norm_normalises_with_the_batch_and_leaves_the_model_as_it_is()
 def test_synflow_is_the_flow_along_all_paths():
     model = nn.Sequential(linear([[1.0, -2.0], [3.0, 0.0]]), nn.BatchNorm1d(2), nn.ReLU(), linear([[-1.0, 5.0]]))
     # with absolute weights and ones: hidden (3, 3), output 3 + 15 = 18; every layer carries the whole flow
-    assert synflow(model, torch.randn(2, 2)) == pytest.approx(np.log10(2 * 2 * 18.0))
+    assert synflow(model, torch.randn(2, 2)) == pytest.approx(np.log10(2 * 18.0))
     assert synflow(model, torch.full((2, 2), 9.0)) == synflow(model, torch.zeros(2, 2))
     assert synflow(nn.Sequential(linear([[0.0]])), torch.ones(1, 1)) == -np.inf
 
@@ -116,3 +120,28 @@ def test_proxies_of_sub_networks_repeat_and_tell_them_apart(net):
 def test_an_unknown_proxy_is_refused(net):
     with pytest.raises(ValueError, match="unknown proxy 'grasp': choose one of gradient_norm, synflow, w_pca"):
         Proxy(net, digits(), "grasp")
+
+
+def families():
+    bert = supernet.create("bert", model=classifier("Bert"), **SPACE)
+    hat, vit = small_net(), tiny_vit()
+    tokens = torch.randint(4, min(hat.words), (3, 6), generator=torch.Generator().manual_seed(0))
+    return {"bert": (bert, sentences()), "hat": (hat, (tokens, tokens)), "vit": (vit, None)}
+
+
+@pytest.mark.parametrize("name", ["bert", "hat", "vit"])
+def test_every_family_has_proxies(name):
+    net, inputs = families()[name]
+
+    def scores(architecture):
+        model = net.extract(architecture)
+        given = net.example_inputs(architecture, 4) if inputs is None else inputs
+        targets = torch.zeros(1)
+        norm = gradient_norm(model, given, targets, lambda out, _: getattr(out, "logits", out).pow(2).mean())
+        return [norm, synflow(model, given), w_pca(model, given)]
+
+    small, large = scores(net.smallest), scores(net.largest)
+    assert np.isfinite([small, large]).all()
+    assert small[0] > 0.0
+    assert large[1] > small[1]
+    assert large[2] > small[2] > 0.0
