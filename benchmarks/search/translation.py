@@ -4,9 +4,10 @@
 
 DATA is Multi30k; TRAINED holds `weights.safetensors` and `tokenizer.json`. Both devices are this machine's CPU with one
 thread, one sentence at a time: ONNX Runtime and PyTorch. Latency, of a whole translation by beam search, comes from a
-table of blocks, and is checked end to end for what is shown; the tables, and BLEU on part of the validation sentences,
-are kept in FOLDER, so that a run that was stopped goes on. BLEU of the chosen sub-networks is on test sentences. The
-middle of each front is deployed as a bundle, which then translates a test sentence in a process of its own.
+table of blocks (or, with `--whole 40`, from a fit to so many measured sub-networks, which takes a few minutes), and is
+checked end to end for what is shown. Latencies, and BLEU on part of the validation sentences, are kept in FOLDER, so
+that a run that was stopped goes on. BLEU of the chosen sub-networks is on test sentences. The middle of each front is
+deployed as a bundle, which then translates a test sentence in a process of its own.
 """
 
 import argparse
@@ -23,7 +24,9 @@ import torch
 
 import search
 import supernet
-from hardware import Device, LatencyTable, deploy, measure_end_to_end
+from hardware import Device, LatencyTable, Protocol, deploy, load_latency, measure_end_to_end
+from hardware.model import LatencyModel
+from hardware.predicted import DESCRIPTIONS, LatencyPredictor
 from hardware.provenance import provenance
 from search.result import Result
 from supernet import Architecture, SuperNetwork
@@ -45,6 +48,7 @@ def main() -> None:
     parser.add_argument("--tested", type=int, default=1000, help="test sentences")
     parser.add_argument("--held-out", type=int, default=20, help="sub-networks that check a table")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--whole", type=int, default=0, help="measure so many whole sub-networks instead of a table")
     parser.add_argument("--tables", action="store_true", help="build the latency tables alone")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -54,7 +58,7 @@ def main() -> None:
     task = dataclasses.replace(task, splits=splits)
     net = supernet.create("hat_transformer", space="multi30k_en_de", vocab_size=task.vocabulary.size)
     net.load_checkpoint(given.trained / "weights.safetensors")
-    tables = {device.name: table_of(net, device, given.output, given.held_out) for device in DEVICES}
+    tables = {device.name: latency_of(net, device, given) for device in DEVICES}
     if given.tables:
         return
     print(f"{net.title}: {net.space.size:,} sub-networks; {given.budget} validated for each device\n")
@@ -73,16 +77,27 @@ def main() -> None:
     print(f"\n{provenance(versions)['cpu']}; {task.methods['bleu']}")
 
 
-def table_of(net: SuperNetwork, device: Device, folder: Path, n_held_out: int) -> LatencyTable:
-    """The device's latency table, measured here unless the folder has it."""
-    started = time.perf_counter()
-    table = LatencyTable.build(net, device, path=folder / f"latency_{device.name}.json", n_held_out=n_held_out)
-    error = {name: round(value, 3) for name, value in table.error.items()}
-    print(f"{device.name}: {len(table.blocks)} blocks in {time.perf_counter() - started:.0f} s, {error}", flush=True)
-    return table
+def latency_of(net: SuperNetwork, device: Device, given: argparse.Namespace) -> LatencyModel:
+    """What tells latencies on the device, measured here unless the folder has it."""
+    started, path = time.perf_counter(), given.output / f"latency_{device.name}.json"
+    found: LatencyModel
+    if not given.whole:
+        found = LatencyTable.build(net, device, path=path, n_held_out=given.held_out)
+    elif path.exists():
+        found = load_latency(path)
+    else:
+        chosen = [net.smallest, net.largest, *net.space.sample(given.whole - 2, given.seed)]
+        rows = DESCRIPTIONS["genes"].rows(net.space, chosen)
+        measured = measure_end_to_end(net, chosen, device, Protocol(rounds=6, most_rounds=18))
+        latencies = np.array([one.median_ms for one in measured])
+        found = LatencyPredictor.fit(device, net.space, rows, latencies)
+        found.save(path)
+    error = {name: round(value, 3) for name, value in found.error.items()}
+    print(f"{device.name}: latencies in {time.perf_counter() - started:.0f} s, {error}", flush=True)
+    return found
 
 
-def searched(net: SuperNetwork, task: Translation, table: LatencyTable, given: argparse.Namespace) -> Result:
+def searched(net: SuperNetwork, task: Translation, table: LatencyModel, given: argparse.Namespace) -> Result:
     """The search for one device; accuracies that the other one's measured are in the store."""
     objectives = [
         search.Objective("bleu", goal="max", measure=Validation(net, task)),
@@ -92,7 +107,7 @@ def searched(net: SuperNetwork, task: Translation, table: LatencyTable, given: a
     return search.run(net.space, objectives, budget=given.budget, seed=given.seed, store=store)
 
 
-def shown(net: SuperNetwork, task: Translation, device: Device, table: LatencyTable, result: Result) -> None:
+def shown(net: SuperNetwork, task: Translation, device: Device, table: LatencyModel, result: Result) -> None:
     """Rows for the front's ends and middle, and for the largest and smallest sub-networks."""
     front = result.pareto()["architecture"].tolist()
     named: dict[str, Architecture] = {"largest": net.largest, "best BLEU": net.space.validate(front[-1])}
