@@ -127,7 +127,7 @@ def shown(net: SuperNetwork, task: Translation, device: Device, table: LatencyMo
 
 def translated(folder: Path, sentence: str) -> str:
     """What the bundle makes of a sentence, and how long that takes by its own account."""
-    command = [sys.executable, "-I", str(folder / "run.py"), sentence]
+    command = [sys.executable, "-I", str(folder / "run.py"), sentence, "--repeats", "10"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     report = json.loads(done.stdout)
     return json.dumps(
