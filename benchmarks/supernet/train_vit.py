@@ -54,7 +54,7 @@ SIZES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {  # experiment, 
     "tiny": (
         "train_cifar10_vit",
         {"patch_size": 8, "depths": (3, 4), "hidden_sizes": (64, 96), "heads": (1, 2, 3), "mlp_sizes": (96, 192)},
-        {"batch_size": 64, "warmup_epochs": 0.3, "largest_epochs": 1, "augmentation": {"crop": 4, "flip": 0.5}},
+        {"batch_size": 64, "warmup_epochs": 0.3, "n_random": 1, "augmentation": {"crop": 2, "flip": 0.5}},
     ),
 }
 N_RANDOM = 10
