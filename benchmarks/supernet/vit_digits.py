@@ -1,6 +1,6 @@
 """How fast an elastic vision transformer learns, and what slows it down: the digits of scikit-learn, two CPU minutes.
 
-    PYTHONPATH=. python benchmarks/supernet/vit_digits.py [--epochs 16] [--long 80] [--seeds 1]
+    PYTHONPATH=. python benchmarks/supernet/vit_digits.py [--epochs 16] [--long 80] [--seeds 1] [--only TEXT]
 
 The same optimiser and steps throughout: timm's model in a plain loop, our trainer with the largest sub-network alone,
 and with the sandwich rule and different shares of distillation; then, for longer, what the configuration says
@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--long", type=int, default=80)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--only", default="", help="rows whose title holds this")
     given = parser.parse_args()
     torch.set_num_threads(1)
     task = digits()
@@ -61,9 +62,11 @@ def main() -> None:
         ("sandwich rule, distillation 0.5", SOUND, {"distillation": 0.5}),
         ("sandwich rule, labels alone", SOUND, {"distillation": 0.0}),
     ):
-        rows = [row(task, settings, recipe(n, changes or {}), seed, changes is None) for seed in range(given.seeds)]
-        shown(title, n, rows)
-    shown("the recipe", given.long, [row(task, SOUND, recipe(given.long, {}), seed) for seed in range(given.seeds)])
+        if given.only in title:
+            rows = [row(task, settings, recipe(n, changes or {}), seed, changes is None) for seed in range(given.seeds)]
+            shown(title, n, rows)
+    if given.only in "the recipe":
+        shown("the recipe", given.long, [row(task, SOUND, recipe(given.long, {}), seed) for seed in range(given.seeds)])
     print(f"| linear | | {linear(task):.1f} | | |")
 
 
