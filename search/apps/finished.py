@@ -81,10 +81,9 @@ class Finished:
 
     def _ranks(self, front: Path, config: DictConfig) -> list[int]:
         if config.where is not None:
-            objectives = self.setup.config.objectives
-            names = [objectives] if isinstance(objectives, str) else list(objectives)
             where = where_of(config.where, self.device, list(self.devices))
             with self.there():
+                names = [*self.setup.optimised, *self.setup.bounded]
                 highest = self.setup.accuracy_among(names)
             return [best_rank(front, where, names, highest)]
         rank: Choice = config.rank

@@ -58,16 +58,16 @@ def searched(setup: Setup) -> Result:
             part.device.require_here()
     constraints, tactic, engine = parsed(config.constraints), setup.tactic, instantiate(config.engine)
     first_batch_size(tactic, config.budget, config.batch_size)
-    names = [config.objectives] if isinstance(config.objectives, str) else list(config.objectives)
+    names = [*setup.optimised, *setup.bounded]
     if "measured_latency" in names and n_workers(engine) > 1:
         raise search.SearchError("measured_latency needs the machine for itself: give engine=local or engine.workers=1")
-    objectives, space, descriptors = setup.objectives(names), setup.net.space, setup.descriptors
+    objectives, space, descriptors = setup.objectives, setup.net.space, setup.descriptors
     search.Problem.of(space, objectives, constraints, descriptors)
     with search.Store(config.store or Path(config.output) / "store.sqlite") as store:
         store.bind(space)
         if "latency" in names:
             _ = [part.table for part in setup.parts]
-            objectives = setup.objectives(names)  # the table's latencies tell this device's study from others
+            objectives = setup.objectives  # the table's latencies tell this device's study from others
         return search.run(
             space,
             objectives,

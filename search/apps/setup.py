@@ -25,6 +25,7 @@ from hardware import (
 )
 from hardware.energy import energy_counter
 from hardware.provenance import cpu_model
+from search.apps.constraints import parsed
 from search.descriptors import COSTS, PROXIES, Descriptor, cost_descriptors, proxy_descriptors
 from search.errors import SearchError
 from search.objective import Objective
@@ -34,6 +35,7 @@ from supernet.tasks import Task
 from supernet.validation import Validation
 
 logger = logging.getLogger(__name__)
+_QUANTITIES = ("accuracy", "macs", "params", "latency", "measured_latency", "peak_memory", "energy")
 
 
 def output_folder() -> Path:
@@ -128,11 +130,28 @@ class Setup:
         path = Path(given) / f"latency_{self.device.name}.json"
         return path if path.exists() else None
 
-    def objectives(self, names: list[str]) -> list[Objective]:
-        """Objectives by name, latencies as in "latency@phone" where there are several devices.
+    @property
+    def bounded(self) -> list[str]:
+        """Quantities that a constraint names and `objectives` does not: bounded, but not optimised."""
+        named = dict.fromkeys(name.partition("@")[0] for name in parsed(self.config.constraints))
+        return [name for name in named if name in (*_QUANTITIES, self.metric) and name not in self.optimised]
 
-        A latency table is made when first needed. Raises SearchError for an unknown name.
+    @property
+    def objectives(self) -> list[Objective]:
+        """The configured ones, then without a goal what is only bounded.
+
+        Named as in "latency@phone" where there are several devices. A latency table is made when first needed. Raises
+        SearchError for an unknown name.
         """
+        return self._objectives(self.optimised) + [replace(o, goal=None) for o in self._objectives(self.bounded)]
+
+    @property
+    def optimised(self) -> list[str]:
+        """Names of the configured objectives."""
+        names = self.config.objectives
+        return [names] if isinstance(names, str) else list(names)
+
+    def _objectives(self, names: list[str]) -> list[Objective]:
         common: dict[str, Callable[[], Objective]] = {
             "accuracy": lambda: self._accuracy("accuracy"),
             "macs": lambda: self._cost("macs"),

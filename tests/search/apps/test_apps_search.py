@@ -139,6 +139,18 @@ def test_exact_objectives_need_no_latency_table(app, other_space, tmp_path):
         assert {"macs", "params"} <= set(next(csv.reader(file)))
 
 
+def test_what_a_constraint_names_and_is_no_objective_is_only_bounded(app, small, finished, tmp_path):
+    bound = rows(finished[0] / "results.csv")["latency"].median()
+    settings = ["objectives=accuracy", f"constraints=latency <= {bound}", "budget=6", f"output={tmp_path}"]
+    ran = app("search", *small, *settings)
+    assert ran.code == 0, ran.err
+    found = rows(tmp_path / "results.csv")
+    assert (found["latency"] <= bound).all()
+    assert rows(tmp_path / "front.csv")["accuracy"].unique() == found["accuracy"].max()
+    ran = app("deploy", f"search={tmp_path}", f"where=latency <= {bound}", f"output={tmp_path / 'again'}")
+    assert ran.code == 0, ran.err
+
+
 @pytest.fixture(scope="module")
 def for_two_devices(app, small, table, tmp_path_factory):
     """The folder of a finished search for two devices, and what it printed."""
