@@ -2,7 +2,7 @@
 
 import datetime
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from hardware.importing import lookup, rows
 from hardware.model import LatencyModel, TableError
 from supernet import SuperNetwork
 
-__all__ = ["PUBLISHED", "import_latency"]
+__all__ = ["PUBLISHED", "digest", "import_latency"]
 
 _YAML = (".yaml", ".yml")
 PUBLISHED = (".csv", *_YAML)
@@ -67,14 +67,19 @@ def _files(path: Path) -> list[Path]:
 
 
 def _provenance(path: Path, files: list[Path]) -> dict[str, Any]:
-    digest = hashlib.sha256()
-    for file in files:
-        try:
-            digest.update(file.read_bytes())
-        except OSError as error:
-            raise TableError(f"cannot read {file}: {error.strerror}") from error
     return {
         "source": path.name,
-        "sha256": digest.hexdigest(),
+        "sha256": digest(files),
         "imported": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+def digest(files: Sequence[Path]) -> str:
+    """SHA-256 of files one after the other, in hexadecimal. Raises TableError for one that cannot be read."""
+    found = hashlib.sha256()
+    for file in files:
+        try:
+            found.update(file.read_bytes())
+        except OSError as error:
+            raise TableError(f"cannot read {file}: {error.strerror}") from error
+    return found.hexdigest()

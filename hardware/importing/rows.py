@@ -11,7 +11,7 @@ from hardware.device import Device
 from hardware.importing.cells import Sheet, joined
 from hardware.model import TableError
 from hardware.predicted import LatencyPredictor
-from supernet import ArchitectureError, SearchSpace, SuperNetwork
+from supernet import Architecture, ArchitectureError, SearchSpace, SuperNetwork
 from supernet.families.hat import LATENCY_FEATURES
 from supernet.families.hat.published import n_attended
 
@@ -34,6 +34,46 @@ def fitted(
     provenance: Mapping[str, Any],
 ) -> LatencyPredictor:
     """The predictor out of a CSV file, as `hardware.import_latency` says."""
+    sheet, columns, averaged = _opened(path, net, column)
+    if len(sheet.rows) < FEWEST:
+        raise TableError(f"{path} holds {len(sheet.rows)} measurements of {' + '.join(columns)}: give {FEWEST} or more")
+    rows = _averages(sheet, net.space) if averaged else _genes(sheet, net.space, fixed)
+    latencies = _latencies(sheet, columns)
+    return LatencyPredictor.fit(
+        device,
+        net.space,
+        rows,
+        latencies,
+        description="hat_averages" if averaged else "genes",
+        provenance={**provenance, "column": " + ".join(columns), "n_measurements": len(rows)},
+    )
+
+
+def measurements(
+    path: Path, net: SuperNetwork, column: str | None = None, fixed: Mapping[str, Any] | None = None
+) -> tuple[list[Architecture], Values]:
+    """The architectures of a CSV file, and their latencies in ms, shape (n,); rows without a latency are left out.
+
+    Raises TableError naming file, line and column, for no measurement at all, and for files of averaged features.
+    """
+    sheet, columns, averaged = _opened(path, net, column)
+    if averaged:
+        raise TableError(f"{path} holds averaged features only: architectures are needed here")
+    if not sheet.rows:
+        raise TableError(f"{path} holds no measurement yet: fill in the column {columns[0]}")
+    return net.space.decode(_genes(sheet, net.space, fixed or {}).astype(np.int64)), _latencies(sheet, columns)
+
+
+def latency_columns(path: Path, net: SuperNetwork) -> list[str | None]:
+    """What `column` may be to import each of the latencies in a CSV file; [None] where they belong together."""
+    sheet = Sheet.read(path)
+    if set(LATENCY_FEATURES) <= set(sheet.header):
+        return [None]
+    return [*_candidates(sheet, net.space)]
+
+
+def _opened(path: Path, net: SuperNetwork, column: str | None) -> tuple[Sheet, tuple[str, ...], bool]:
+    """The rows with latencies, the columns that these are in, and whether architectures are given by averages."""
     sheet = Sheet.read(path)
     averaged = set(LATENCY_FEATURES) <= set(sheet.header)
     present = {choice.name for choice in net.space.choices} & set(sheet.header)
@@ -45,20 +85,11 @@ def fitted(
     columns = _latency_columns(sheet, net.space, column, averaged)
     for name in columns:
         sheet = sheet.without_blanks(name)
-    if len(sheet.rows) < FEWEST:
-        raise TableError(f"{path} holds {len(sheet.rows)} measurements of {' + '.join(columns)}: give {FEWEST} or more")
-    latencies = np.array(
-        [sum(sheet.number(row, name, positive=True) for name in columns) for row in range(len(sheet.rows))]
-    )
-    rows = _averages(sheet, net.space) if averaged else _genes(sheet, net.space, fixed)
-    return LatencyPredictor.fit(
-        device,
-        net.space,
-        rows,
-        latencies,
-        description="hat_averages" if averaged else "genes",
-        provenance={**provenance, "column": " + ".join(columns), "n_measurements": len(rows)},
-    )
+    return sheet, columns, averaged
+
+
+def _latencies(sheet: Sheet, columns: tuple[str, ...]) -> Values:
+    return np.array([sum(sheet.number(row, name, positive=True) for name in columns) for row in range(len(sheet.rows))])
 
 
 def _latency_columns(sheet: Sheet, space: SearchSpace, column: str | None, averaged: bool) -> tuple[str, ...]:
@@ -70,15 +101,20 @@ def _latency_columns(sheet: Sheet, space: SearchSpace, column: str | None, avera
         if missing := [name for name in _HAT_LATENCIES if name not in sheet.header]:
             raise TableError(f"{sheet.path} has no column {missing[0]!r}: give the column of latencies")
         return _HAT_LATENCIES
-    known = {choice.name for choice in space.choices} | {_ARCHITECTURE, *_NOT_LATENCIES}
-    others = [name for name in sheet.header if name not in known]
-    named = [name for name in others if "latency" in name.lower()] or others
+    named = _candidates(sheet, space)
     if len(named) != 1:
         raise TableError(
             f"{sheet.path} has {len(named)} columns that may be latencies: give column=..., "
             f"one of {joined(named or sheet.header)}"
         )
     return (named[0],)
+
+
+def _candidates(sheet: Sheet, space: SearchSpace) -> list[str]:
+    """Columns that may be latencies."""
+    known = {choice.name for choice in space.choices} | {_ARCHITECTURE, *_NOT_LATENCIES}
+    others = [name for name in sheet.header if name not in known]
+    return [name for name in others if "latency" in name.lower()] or others
 
 
 def _genes(sheet: Sheet, space: SearchSpace, fixed: Mapping[str, Any]) -> Values:

@@ -19,10 +19,11 @@ from hardware.export import input_names, onnx_bytes
 from hardware.progress import reporting
 from hardware.remote.templates import ledger
 from hardware.remote.templates.profile import MANIFEST, MODELS, PROGRAM
-from hardware.table import LatencyTable, Progress
+from hardware.table import LatencyTable, Probe, Progress
 from hardware.timing import Protocol
-from supernet import SuperNetwork
+from supernet import Architecture, SuperNetwork
 from supernet.blockmap import REST
+from supernet.slots import Slots
 
 BACKEND = "onnxruntime"
 """The runtime that profile bundles are for."""
@@ -52,6 +53,7 @@ def write_profile_bundle(
     n_probes: int = 16,
     n_held_out: int = 20,
     group: int = 128,
+    architectures: Sequence[Architecture] | None = None,
     protocol: Protocol | None = None,
     seed: int = 0,
     progress: bool | Progress = True,
@@ -68,6 +70,7 @@ def write_profile_bundle(
         n_probes: whole sub-networks that the table is fitted to.
         n_held_out: further ones to tell its error on.
         group: blocks that are measured in turns; all their models are in the device's memory at once.
+        architectures: measure these whole sub-networks and no blocks, for `read_measurements`; None: all for a table.
         protocol: how long to measure.
         seed: of the sub-networks that are drawn.
         progress: True shows a bar on a terminal; or a callback.
@@ -81,8 +84,11 @@ def write_profile_bundle(
         )
     with reporting(progress) as report, replacing(Path(folder), MANIFEST) as partial:
         report("finding blocks", 0, 1)
-        table = planned(LatencyTable, net, device, {})
-        table = replace(table, probes=chosen_probes(net, n_probes, n_held_out, seed))
+        if architectures is None:
+            table = planned(LatencyTable, net, device, {})
+            table = replace(table, probes=chosen_probes(net, n_probes, n_held_out, seed))
+        else:
+            table = LatencyTable(device, Slots(net.space, {}), [], {}, [Probe(a) for a in architectures], {})
         described: dict[str, Any] = {}
         traits: dict[str, Any] = {}
         total = len(table.keys) + len(table.probes) + 1
@@ -101,7 +107,7 @@ def write_profile_bundle(
             "protocol": asdict(protocol or Protocol()),
             "models_sha256": ledger.digest_of(partial / MODELS),
             "inputs": described,
-            "groups": [keys[i : i + group] for i in range(0, len(keys), group)],
+            "groups": [keys[i : i + group] for i in range(0, len(keys), group)] or [[]],
             "whole": [name for name in described if name not in traits],
         }
         write_json(partial / MANIFEST, manifest)
@@ -113,7 +119,8 @@ def _models(
 ) -> Iterator[tuple[str, nn.Module, Sequence[Tensor], dict[str, tuple[float, ...]]]]:
     """Name, module, inputs and traits of each block; then of whole sub-networks and the empty model, without traits."""
     n = table.device.batch_size
-    for block, use in net.inference_map.uses([b for b in net.inference_map.blocks if b.slot != REST], n):
+    blocks = [b for b in net.inference_map.blocks if b.slot != REST] if table.keys else []
+    for block, use in net.inference_map.uses(blocks, n):
         yield block.key, use.module, use.inputs, {block.key: traits_of(use)}
     for i, probe in enumerate(table.probes):
         model = net.inference(net.extract(probe.architecture), probe.architecture)

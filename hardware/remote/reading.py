@@ -7,6 +7,9 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hardware.building import extended
 from hardware.model import TableError
 from hardware.remote.packing import EMPTY, FORMAT, TABLE, probe_name
@@ -14,6 +17,7 @@ from hardware.remote.templates.ledger import Ledger, LedgerError, digest_of
 from hardware.remote.templates.profile import MANIFEST, RESULTS
 from hardware.table import LatencyTable
 from hardware.timing import Measurement
+from supernet import Architecture
 
 _MACHINE = ("cpu", "cores", "system", "python", "versions", "date")
 
@@ -28,7 +32,29 @@ def read_profile(folder: str | Path, results: str | Path | None = None) -> Laten
     Raises TableError for results that were changed, are incomplete, or belong to another bundle; the message names the
     line, or says how much is missing.
     """
-    folder = Path(folder)
+    table, groups = _whole(Path(folder), results)
+    for where, record, keys in groups:
+        table = _with_group(table, record, keys, where)
+    return table
+
+
+def read_measurements(
+    folder: str | Path, results: str | Path | None = None
+) -> tuple[list[Architecture], NDArray[np.float64], dict[str, Any]]:
+    """Whole sub-networks of a profile bundle, their latencies in ms on the device, shape (n,), and the provenance.
+
+    Takes the arguments of `read_profile`, and raises what it does.
+    """
+    table, groups = _whole(Path(folder), results)
+    names = [probe_name(i) for i in range(len(table.probes))]
+    medians = [[m.median_ms for m in _found(record, names, where)] for where, record, _ in groups]
+    return [probe.architecture for probe in table.probes], np.median(medians, axis=0), table.provenance
+
+
+def _whole(
+    folder: Path, results: str | Path | None
+) -> tuple[LatencyTable, list[tuple[str, dict[str, Any], list[str]]]]:
+    """The table without measurements, and of each group where its record is, the record and the blocks."""
     results = folder / RESULTS if results is None else Path(results)
     manifest = read_manifest(folder)
     records = _records(results, digest_of(folder / MANIFEST))
@@ -40,9 +66,8 @@ def read_profile(folder: str | Path, results: str | Path | None = None) -> Laten
         )
     table = LatencyTable.load(folder / TABLE)
     table = replace(table, provenance={key: records[0][key] for key in _MACHINE})
-    for line, (record, keys) in enumerate(zip(groups, manifest["groups"], strict=True), start=2):
-        table = _with_group(table, record, keys, f"{results}, line {line}")
-    return table
+    numbered = enumerate(zip(groups, manifest["groups"], strict=True), start=2)
+    return table, [(f"{results}, line {line}", record, keys) for line, (record, keys) in numbered]
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -75,6 +100,10 @@ def _records(results: Path, root: str) -> list[dict[str, Any]]:
 
 def _with_group(table: LatencyTable, record: Mapping[str, Any], keys: list[str], where: str) -> LatencyTable:
     names = [*keys, *(probe_name(i) for i in range(len(table.probes))), EMPTY]
+    return extended(table, keys, _found(record, names, where))
+
+
+def _found(record: Mapping[str, Any], names: list[str], where: str) -> list[Measurement]:
     try:
         found = {name: Measurement.from_description(record["measurements"][name]) for name in names}
     except (KeyError, TypeError, ValueError) as error:
@@ -82,4 +111,4 @@ def _with_group(table: LatencyTable, record: Mapping[str, Any], keys: list[str],
     for name, measurement in found.items():
         if not (isfinite(measurement.median_ms) and measurement.median_ms > 0):
             raise TableError(f"{where}: the latency of {name} is {measurement.median_ms}")
-    return extended(table, keys, [found[name] for name in names])
+    return list(found.values())

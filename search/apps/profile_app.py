@@ -1,7 +1,5 @@
 """`supernet-profile`: the latency table of a super-network on a device, here or elsewhere."""
 
-import logging
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,12 +10,12 @@ from rich.table import Table
 
 from hardware import LatencyModel, LatencyTable, import_latency
 from hardware.importing import PUBLISHED
-from hardware.remote import Host, read_profile, write_profile_bundle
+from hardware.remote import read_profile, write_profile_bundle
+from search.apps.elsewhere import bundle_folder, profile_on_host, say_how_to_profile
 from search.apps.setup import Setup, described_error, described_size, output_folder
+from search.apps.transferring import transferred
 from search.errors import SearchError
 from supernet import SuperNetwork
-
-logger = logging.getLogger(__name__)
 
 
 def run(config: DictConfig) -> None:
@@ -27,7 +25,13 @@ def run(config: DictConfig) -> None:
         raise SearchError(f"unknown action {config.action!r}: available are {', '.join(actions)}")
     if not isinstance(config.check, int) or config.check < 0:
         raise SearchError(f"check must be a number of sub-networks, 0 or more, got {config.check!r}")
-    actions[config.action](Setup(config, output_folder()))
+    setup = Setup(config, output_folder())
+    if config.sources:
+        if (model := transferred(setup)) is not None:
+            model.save(table_path(setup))
+            show(setup, model)
+        return
+    actions[config.action](setup)
 
 
 def build(setup: Setup) -> None:
@@ -36,11 +40,7 @@ def build(setup: Setup) -> None:
     if config.host is None:
         show(setup, setup.table)
         return
-    host = Host(config.host, python=config.python, ssh=tuple(shlex.split(config.ssh)))
-    folder = bundle_folder(setup)
-    if not folder.exists():
-        write(setup, folder)
-    host.profile(folder, say=logger.info)
+    profile_on_host(setup, lambda folder: write(setup, folder))
     import_(setup)
 
 
@@ -48,13 +48,7 @@ def bundle(setup: Setup) -> None:
     """Writes the folder to copy to the device."""
     folder = bundle_folder(setup)
     write(setup, folder)
-    Console().print(
-        f"{folder}\n"
-        "1. copy this folder to the device and run there: python3 profile.py\n"
-        f"2. bring its results.jsonl back, then: supernet-profile import bundle={folder} results=FILE",
-        soft_wrap=True,
-        highlight=False,
-    )
+    say_how_to_profile(folder)
 
 
 def import_(setup: Setup) -> None:
@@ -78,12 +72,6 @@ def write(setup: Setup, folder: Path) -> None:
     """A profile bundle of the configured super-network and device."""
     config = setup.config
     write_profile_bundle(setup.net, setup.device, folder, n_held_out=config.check, group=config.group, seed=config.seed)
-
-
-def bundle_folder(setup: Setup) -> Path:
-    """The configured one, or one in the output folder."""
-    given = setup.config.bundle
-    return Path(given) if given else setup.folder / f"profile_{setup.device.name}"
 
 
 def table_path(setup: Setup) -> Path:

@@ -18,6 +18,7 @@ from hardware import (
     DeviceError,
     LatencyModel,
     LatencyTable,
+    TransferredLatency,
     load_latency,
     measure_end_to_end,
     measure_energy,
@@ -259,7 +260,12 @@ class Setup:
 
 def described_size(table: LatencyModel) -> str:
     """What a latency model is made of, in words."""
-    return f"{len(table.blocks)} blocks" if isinstance(table, LatencyTable) else "a fit to whole sub-networks"
+    if isinstance(table, LatencyTable):
+        return f"{len(table.blocks)} blocks"
+    if isinstance(table, TransferredLatency):
+        n_sources = len(table.provenance["sources"])
+        return f"{len(table.latencies_ms)} measurements and {n_sources} known device{'s' if n_sources > 1 else ''}"
+    return "a fit to whole sub-networks"
 
 
 def described_error(table: LatencyModel) -> str:

@@ -1,0 +1,40 @@
+"""Devices that are elsewhere, as `supernet-profile` reaches them."""
+
+import logging
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from hardware.remote import Host
+from search.apps.setup import Setup
+
+logger = logging.getLogger(__name__)
+
+
+def bundle_folder(setup: Setup) -> Path:
+    """The configured one, or one in the output folder."""
+    given = setup.config.bundle
+    return Path(given) if given else setup.folder / f"profile_{setup.device.name}"
+
+
+def profile_on_host(setup: Setup, write: Callable[[Path], None]) -> None:
+    """Writes the bundle unless it is there, runs it on the configured host, and brings its results back into it."""
+    config, folder = setup.config, bundle_folder(setup)
+    host = Host(config.host, python=config.python, ssh=tuple(shlex.split(config.ssh)))
+    if not folder.exists():
+        write(folder)
+    host.profile(folder, say=logger.info)
+
+
+def say_how_to_profile(folder: Path, settings: str = "") -> None:
+    """Prints what to do with a bundle."""
+    Console().print(
+        f"{folder}\n"
+        "1. copy this folder to the device and run there: python3 profile.py\n"
+        f"2. bring its results.jsonl back, then: supernet-profile import {settings}bundle={folder} results=FILE",
+        soft_wrap=True,
+        highlight=False,
+        markup=False,
+    )
