@@ -95,8 +95,9 @@ class Pool:
         """
         require_one_space(sources)
         space = sources[0].space
-        drawn = space.sample(min(_POOL, space.size), seed)
-        architectures = list(dict.fromkeys([space.smallest, space.largest, *drawn]))
+        raw = np.random.default_rng(seed).integers(0, space.n_values, size=(_POOL, space.n_genes))
+        drawn = np.unique(space.canonical(raw), axis=0)  # gene by gene, so that shallow sub-networks count as much
+        architectures = list(dict.fromkeys([space.smallest, space.largest, *space.decode(drawn)]))
         latencies = latencies_of(sources, architectures)
         known = np.asarray(np.isfinite(latencies).all(axis=1))
         if not known.any():
