@@ -106,8 +106,13 @@ class LatencyPredictor:
         if not len(architectures):
             return np.zeros(0)
         described = DESCRIPTIONS[self.description]
-        rows = described.rows(self.space, [self.space.validate(architecture) for architecture in architectures])
-        return np.exp(self._predictor.predict_mean(described.columns(self.space, rows)))
+        return self.latency_of_rows(
+            described.rows(self.space, [self.space.validate(architecture) for architecture in architectures])
+        )
+
+    def latency_of_rows(self, rows: Values) -> Values:
+        """As `latency`, of architectures as `description` gives them, shape (n, n_numbers)."""
+        return np.exp(self._predictor.predict_mean(DESCRIPTIONS[self.description].columns(self.space, rows)))
 
     @cached_property
     def _predictor(self) -> predictors.Predictor:
