@@ -2,9 +2,10 @@
 
 import json
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,28 @@ class LatencyModel(Protocol):
     def save(self, path: str | Path) -> None:
         """Writes one JSON file, which `hardware.load_latency` reads."""
         ...
+
+
+class Saved(ABC):
+    """A latency model that is kept in a JSON file."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """All of it as JSON-compatible data."""
+
+    @classmethod
+    @abstractmethod
+    def from_description(cls, data: Mapping[str, Any], path: str | Path) -> Self:
+        """What `describe` described. Raises TableError, which names the file, for anything else."""
+
+    def save(self, path: str | Path) -> None:
+        """Writes one JSON file (atomically)."""
+        write_json(self.describe(), Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Reads what `save` wrote; raises TableError for anything else."""
+        return cls.from_description(read_json(Path(path)), path)
 
 
 def load_latency(path: str | Path) -> LatencyModel:

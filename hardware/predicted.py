@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import predictors
 from hardware import fitting
 from hardware.device import Device
-from hardware.model import TableError, read_json, write_json
+from hardware.model import Saved, TableError
 from predictors.robust import Robust
 from supernet import SearchSpace
 from supernet.families.hat import latency_features
@@ -49,7 +49,7 @@ DESCRIPTIONS = {
 
 
 @dataclass(frozen=True, eq=False)
-class LatencyPredictor:
+class LatencyPredictor(Saved):
     """A latency model fitted to whole networks that were measured on a device; see `LatencyModel`.
 
     The logarithm of the latency is predicted, so that errors count in percent; measurements that lie far from what the
@@ -133,15 +133,6 @@ class LatencyPredictor:
             "description": self.description,
             **self._measurements(),
         }
-
-    def save(self, path: str | Path) -> None:
-        """Writes the measurements as JSON (atomically)."""
-        write_json(self.describe(), Path(path))
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Reads what `save` wrote; raises TableError for anything else."""
-        return cls.from_description(read_json(Path(path)), path)
 
     @classmethod
     def from_description(cls, data: Mapping[str, Any], path: str | Path) -> Self:

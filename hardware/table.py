@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hardware import fitting
 from hardware.device import Device
 from hardware.fitting import TRAITS, Correction
-from hardware.model import TableError, read_json, write_json
+from hardware.model import Saved, TableError
 from hardware.timing import Measurement, Protocol
 from supernet import Architecture, SearchSpace, SuperNetwork
 from supernet.blockmap import REST
@@ -42,7 +42,7 @@ class Probe:
 
 
 @dataclass(frozen=True)
-class LatencyTable:
+class LatencyTable(Saved):
     """Latency in ms of every architecture of a space on one device: the sum of its blocks, corrected.
 
     A block counts with its latency beyond that of an empty call of the runtime, which a whole network pays once.
@@ -191,15 +191,6 @@ class LatencyTable:
         from hardware.tablefile import described
 
         return described(self)
-
-    def save(self, path: str | Path) -> None:
-        """Writes the table as JSON (atomically)."""
-        write_json(self.describe(), Path(path))
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Reads what `save` wrote; raises TableError for anything else."""
-        return cls.from_description(read_json(Path(path)), path)
 
     @classmethod
     def from_description(cls, data: Mapping[str, Any], path: str | Path) -> Self:

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from hardware.device import Device
-from hardware.model import LatencyModel, TableError, latency_model, read_json, write_json
+from hardware.model import LatencyModel, Saved, TableError, latency_model
 from hardware.transferring.basis import Basis, Parts, Values, require_one_space
 from predictors.mixture import Mixture
 from supernet import Architecture, SearchSpace
@@ -22,7 +22,7 @@ _ARRAYS = ("medians_ms", "directions", "offsets", "weights", "tilts", "left_out_
 
 
 @dataclass(frozen=True, eq=False)
-class TransferredLatency:
+class TransferredLatency(Saved):
     """A latency model made by `transfer`; see `LatencyModel`.
 
     Attributes:
@@ -74,15 +74,6 @@ class TransferredLatency:
             "architectures": [json.loads(architecture.to_json()) for architecture in self.architectures],
             "latencies_ms": self.latencies_ms.tolist(),
         }
-
-    def save(self, path: str | Path) -> None:
-        """Writes one JSON file (atomically)."""
-        write_json(self.describe(), Path(path))
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Reads what `save` wrote; raises TableError for anything else."""
-        return cls.from_description(read_json(Path(path)), path)
 
     @classmethod
     def from_description(cls, data: Mapping[str, Any], path: str | Path) -> Self:

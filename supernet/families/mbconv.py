@@ -1,5 +1,6 @@
 """What families of inverted residual blocks share, as in Once-for-All (arXiv:1908.09791)."""
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -120,9 +121,9 @@ class ElasticMBConv(SuperNetwork):
         first = {"block_type": "ds", "stride": 1, "dw_kernel_size": 3, "se_ratio": 0.0, **self.first_block()}
         return [[first], *blocks]
 
+    @abstractmethod
     def first_block(self) -> dict[str, Any]:
         """Arguments of the fixed first block: `out_chs`, `act_layer` and others that timm knows."""
-        raise NotImplementedError
 
     def example_inputs(self, architecture: Architecture, batch_size: int = 1) -> tuple[Tensor, ...]:
         """Normal images at the architecture's resolution."""
@@ -221,17 +222,17 @@ class ElasticMBConv(SuperNetwork):
             width = stage.width
         return blocks | self.published_tail_blocks(width, size)
 
+    @abstractmethod
     def published_block(self, block: ofa.MBConv, before: int, after: int) -> str:
         """The entry of an inverted residual, from `before` to `after` pixels wide, in the family's latency tables."""
-        raise NotImplementedError
 
+    @abstractmethod
     def published_tail_blocks(self, width: int, size: int) -> dict[str, list[str]]:
         """The entries of every block behind the last elastic one, which gives `width` channels of `size` pixels."""
-        raise NotImplementedError
 
+    @abstractmethod
     def count_tail(self, tally: Tally, width: int, size: Counts) -> None:
         """Adds what is behind the last elastic block, which gives `width` channels of `size` x `size` pixels."""
-        raise NotImplementedError
 
     def published_layout(self) -> Layout:
         """Once-for-All's."""
@@ -245,9 +246,9 @@ class ElasticMBConv(SuperNetwork):
         blocks = {f"blocks.{i + 1}": f"blocks.{s + 1}.{b}" for i, (s, b) in enumerate(self.places)}
         return ofa.mobile_layout(self._tensors, blocks, matrices, self.published_tail())
 
+    @abstractmethod
     def published_tail(self) -> dict[str, str]:
         """The authors' name of every module behind the last elastic block."""
-        raise NotImplementedError
 
     def pretrained_cfg(self, architecture: Architecture) -> dict[str, Any]:
         """What timm's transforms want to know: input size, normalisation."""
