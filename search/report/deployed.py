@@ -1,6 +1,7 @@
 """What bundles say of themselves, read for the overview."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,11 @@ BACK = "run.json"
 """What `run.py` printed on the device, brought back into the bundle's folder."""
 
 _MANIFEST = "bundle.json"
+_USUAL_DEVICE = {"threads": 1, "batch_size": 1, "precision": "fp32", "cores": [], "machine": None}
+_USUAL_METRICS = {"predicted": {}, "measured": {}, "format": "onnx"} | dict.fromkeys(
+    ("bytes", "params", "macs"), math.nan
+)
+_TOLD = {"median_ms", "p10_ms", "p90_ms", "repeats"}
 
 
 @dataclass(frozen=True)
@@ -51,13 +57,13 @@ class Bundle:
     def read(cls, folder: Path, top: Path) -> "Bundle":
         """Raises SearchError naming the file that cannot be read, or what it lacks."""
         manifest, metrics = _object(folder / _MANIFEST), _object(folder / "metrics.json")
-        back = _object(folder / BACK) if (folder / BACK).exists() else None
+        back = _back(folder / BACK) if (folder / BACK).exists() else None
         try:
             return cls(
                 folder.relative_to(top).as_posix(),
                 manifest.get("run", "python run.py"),
-                dict(manifest["device"]),
-                metrics,
+                _USUAL_DEVICE | manifest["device"],
+                _USUAL_METRICS | metrics | {"parity": dict(metrics["parity"])},
                 json.dumps(_object(folder / "architecture.json")["architecture"]),
                 back,
             )
@@ -75,6 +81,11 @@ class Bundle:
     def predicted_ms(self) -> float:
         """By the latency table; NaN where there was none."""
         return float(self.metrics["predicted"].get("latency_ms", float("nan")))
+
+    @property
+    def megabytes(self) -> float:
+        """Of the model's files; NaN where the bundle does not tell."""
+        return float(self.metrics["bytes"]) / 1e6
 
     @property
     def measured(self) -> Latency | None:
@@ -119,6 +130,15 @@ def bundles_below(top: Path) -> list[Bundle]:
         found,
         key=lambda bundle: [(len(part), part) if part.isdigit() else (0, part) for part in bundle.path.split("/")],
     )
+
+
+def _back(path: Path) -> dict[str, Any]:
+    """What `run.py` printed: how parity came out and, where it held, the latency."""
+    told = _object(path)
+    latency = told.get("latency") if isinstance(told.get("parity"), dict) else {}
+    if latency is not None and not (isinstance(latency, dict) and set(latency) >= _TOLD):
+        raise SearchError(f"{path} is not what run.py prints: bring its output back once more, or remove the file")
+    return told
 
 
 def _object(path: Path) -> dict[str, Any]:

@@ -76,8 +76,8 @@ def _columns(bundles: Sequence[Bundle]) -> list[Column]:
         for ms, expected in zip(medians, predicted, strict=True)
     ]
     found.append(Column("measured ms", cells))
-    sizes = [bundle.metrics["bytes"] / 1e6 for bundle in bundles]
-    found.append(Column("size (MB)", [(size, f"{size:,.2f}", "") for size in sizes]))
+    sizes = [bundle.megabytes for bundle in bundles]
+    found.append(Column("size (MB)", [(size, "–" if np.isnan(size) else f"{size:,.2f}", "") for size in sizes]))
     for cost in ("params", "macs"):
         values = [bundle.metrics[cost] for bundle in bundles]
         found.append(_numbers(Quantity.of(cost, values), values))

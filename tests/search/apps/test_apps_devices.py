@@ -119,6 +119,9 @@ def test_what_run_py_told_on_the_device_goes_into_the_overview(app, searched, tm
     page = (folder / "bundle/overview.html").read_text()
     assert "the model &lt;b&gt;differs&lt;/b&gt;" in page
     assert rows_of(page)[f"{BOARD}/0"][3] == "not measured here"
+    for damaged in ("[1]", "{}", json.dumps({"parity": {"ok": True}, "latency": {"median_ms": 1.0}})):
+        (bundle / "run.json").write_text(damaged)
+        assert refused(app("deploy", "overview", f"search={folder}"), str(bundle / "run.json"))
     (bundle / "metrics.json").write_text("{")
     assert refused(app("deploy", "overview", f"search={folder}"), str(bundle / "metrics.json"))
 
