@@ -17,11 +17,11 @@ def section(title: str, curves: Mapping[Run, Curve], labels: Sequence[str], budg
     places = grouped(curves)
     labels = [label for label in labels if any(label in groups for groups in places.values())]
     capped = any(cap is not None for _, cap in places)
-    n_seeds = min(group.n_seeds for groups in places.values() for group in groups.values())
+    n_seeds = max(group.n_seeds for groups in places.values() for group in groups.values())
     largest = max(run.budget for run in curves)
-    shown = [budget for budget in budgets if budget <= largest]
+    shown = sorted({largest, *(budget for budget in budgets if budget <= largest)})
     quantity = "accuracy below the best known one, in points" if capped else "share of the best known hypervolume"
-    lines = [f"## {title}", "", f"Medians of {n_seeds} seeds or more: {quantity}; lowest and highest of "]
+    lines = [f"## {title}", "", f"Medians of {n_seeds} seeds: {quantity}; lowest and highest of "]
     lines[-1] += f"{len(places)} {'landscapes and caps' if capped else 'landscapes'}. In brackets: quartiles."
     lines += ["", *summary(places, labels, shown, capped), ""]
     if not capped and labels[0].startswith(OURS):
@@ -36,7 +36,7 @@ def section(title: str, curves: Mapping[Run, Curve], labels: Sequence[str], budg
 def summary(places: Places, labels: Sequence[str], budgets: Sequence[int], capped: bool) -> list[str]:
     """One row per competitor: scores at budgets, evaluations to reach levels, CPU seconds per 100 evaluations.
 
-    Those that were not run everywhere say on how many landscapes they were.
+    Those that were not run everywhere, or with fewer seeds than others, say so.
     """
     levels = () if capped else LEVELS
     head = [*budgets, *(f"to {level:.0%}" for level in levels), "CPU s / 100"]
@@ -46,8 +46,7 @@ def summary(places: Places, labels: Sequence[str], budgets: Sequence[int], cappe
         if groups:
             cells = [_range([quartiles(g.scores(n))[1] for g in groups], _sign(capped)) for n in budgets]
             cells += [_range([g.reached(level) for g in groups], "{:.0f}".format) for level in levels]
-            known = "" if len(groups) == len(places) else f" ({len(groups)} of {len(places)})"
-            rows.append([label + known, *cells, _cpu(groups)])
+            rows.append([label + _lacking(groups, places), *cells, _cpu(groups)])
     return _table(["evaluations", *map(str, head)], rows)
 
 
@@ -76,6 +75,13 @@ def _details(groups: Mapping[str, Group], labels: Sequence[str], budgets: Sequen
         cells = [f"{written(m)} [{written(a)}, {written(b)}]" if m == m else "" for a, m, b in bands]
         rows.append([label, *cells])
     return _table(["evaluations", *map(str, budgets)], rows)
+
+
+def _lacking(groups: Sequence[Group], places: Places) -> str:
+    seeds, most = min(g.n_seeds for g in groups), max(g.n_seeds for found in places.values() for g in found.values())
+    notes = [f"{len(groups)} of {len(places)}"] if len(groups) < len(places) else []
+    notes += [f"{seeds} seeds"] if seeds < most else []
+    return f" ({', '.join(notes)})" if notes else ""
 
 
 def _cpu(groups: Sequence[Group]) -> str:
