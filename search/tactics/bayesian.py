@@ -12,7 +12,7 @@ from search.candidates import explore
 from search.errors import SearchError
 from search.history import History
 from search.promise import promising
-from search.sampling import corners, draw
+from search.sampling import corners, draw, draw_by_gene
 from search.spread import spread
 from search.surrogate import Belief, Surrogate, learnt
 from search.tactics.base import FEWEST_TO_LEARN, Proposal, register
@@ -26,7 +26,7 @@ _ENUMERABLE = 1000
 @register("bayesian")
 @dataclass(frozen=True)
 class Bayesian:
-    """A first batch spread over cost; then those candidates that promise the largest hypervolume improvement.
+    """Random draws, a batch spread over cost; then those candidates that promise the most hypervolume improvement.
 
     Cheap objectives and constraints on them are exact. Each expensive objective has a Gaussian process over graded
     features (`search.grades`). Candidates come from an evolution of the predicted front; a batch is chosen one by one
@@ -64,7 +64,8 @@ class Bayesian:
         """See `Tactic`."""
         known = (~np.isnan(history.values)).sum(axis=0)[history.problem.expensive]
         if len(history) < self.initial or (known < FEWEST_TO_LEARN).any() or not history.measured.any():
-            return Proposal(opening(history, n, rng, spread))
+            last = len(history) + len(history.pending) + n >= self.initial
+            return Proposal(opening(history, n, rng, spread if last else draw_by_gene))
         surrogate = learnt(history, self._predictor, self._memory)
         measured, pending = surrogate.measured(history), surrogate.judge(history.pending)
         candidates = self._candidates(history, surrogate, measured.joined(pending), rng)

@@ -178,7 +178,7 @@ def test_what_was_measured_elsewhere_makes_a_search_shorter(space, landscape, tm
     reference = [landscape.accuracy(sample).min(), landscape.latency(sample).max()]
 
     def volume(seed, warm_start):
-        found = search.run(space, objectives("here", 1.0), budget=15, seed=seed, warm_start=warm_start, progress=False)
+        found = search.run(space, objectives("here", 1.0), budget=25, seed=seed, warm_start=warm_start, progress=False)
         return found.hypervolume(reference)
 
     assert np.median([volume(seed, store) / volume(seed, None) for seed in range(3)]) > 1.03
