@@ -1,4 +1,4 @@
-"""Search spaces: what may vary in a super-network, which genes matter when, and how architectures become arrays."""
+"""Search spaces: which genes matter when, and how architectures become arrays."""
 
 import hashlib
 import itertools
@@ -12,7 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from supernet.architecture import Architecture, ArchitectureError
+from supernet.choices import Activity, Choice, When, within_depth
 from supernet.counting import Counter
+
+__all__ = ["Activity", "Choice", "Genes", "SearchSpace", "Translation", "When", "within_depth"]
 
 Genes = NDArray[np.int64]
 """Indices into the values of each gene, shape (n_architectures, n_genes)."""
@@ -20,87 +23,6 @@ Genes = NDArray[np.int64]
 
 Translation = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Turns a configuration as its authors publish it into `{choice name: values}`."""
-
-
-@dataclass(frozen=True)
-class When:
-    """A gene matters only when `test(*values)` of the named parent genes holds and the parents matter themselves.
-
-    Parents are `"name"` for a scalar choice or `("name", i)` for position `i` of a repeated one.
-    """
-
-    parents: tuple[str | tuple[str, int], ...]
-    test: Callable[..., bool]
-
-    def __init__(self, *parents: str | tuple[str, int], test: Callable[..., bool]) -> None:
-        object.__setattr__(self, "parents", parents)
-        object.__setattr__(self, "test", test)
-
-
-Activity = Callable[[int], When | None]
-"""Says for each position of a choice when it matters; None: always."""
-
-
-def within_depth(depth: str, stages: Sequence[int], base: Sequence[int] | int = 0, first: int = 0) -> Activity:
-    """The usual rule of staged networks: block `j` of stage `s` exists when `j < base[s] + depth[s]`.
-
-    Args:
-        depth: the choice that holds one depth per stage.
-        stages: the number of blocks that each stage has at most; positions run through the stages in order.
-        base: blocks that a stage always has, beside its depth (one number for all stages, or one per stage).
-        first: position of the first stage's depth within the choice.
-    """
-    places = [(stage, block) for stage, n_blocks in enumerate(stages) for block in range(n_blocks)]
-    bases = [base] * len(stages) if isinstance(base, int) else list(base)
-
-    def activity(position: int) -> When | None:
-        stage, block = places[position]
-        if block < bases[stage]:
-            return None
-        return When((depth, first + stage), test=lambda value: block < bases[stage] + value)
-
-    return activity
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One thing that may vary: `values` in ascending cost where they have one.
-
-    Args:
-        name: the family's published name.
-        values: what is allowed, all distinct.
-        repeat: number of positions (one gene each), or None for a scalar.
-        active: per position, when the gene matters (see `When`, `within_depth`); None: always.
-        aliases: per position, values that build the same network as another one, as `{value: canonical value}`.
-        allowed: per position, the values that are possible there, a part of `values`; None: all of them.
-    """
-
-    name: str
-    values: tuple[Any, ...]
-    repeat: int | None = None
-    active: Activity | None = None
-    aliases: Callable[[int], Mapping[Any, Any]] | None = None
-    allowed: Callable[[int], Sequence[Any]] | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "values", tuple(self.values))
-        if not self.values or len(set(self.values)) != len(self.values):
-            raise ValueError(f"choice {self.name!r}: values must be distinct and at least one, got {self.values}")
-        if self.repeat is not None and self.repeat < 1:
-            raise ValueError(f"choice {self.name!r}: repeat must be None or at least 1, got {self.repeat}")
-
-    @property
-    def n_genes(self) -> int:
-        """Number of positions."""
-        return 1 if self.repeat is None else self.repeat
-
-    def values_at(self, position: int) -> tuple[Any, ...]:
-        """The values that are possible at one position."""
-        return tuple(self.allowed(position)) if self.allowed else self.values
-
-    def label(self, position: int) -> str:
-        """Name of one gene: `"ks[3]"`, or the plain name of a scalar choice."""
-        return self.name if self.repeat is None else f"{self.name}[{position}]"
 
 
 @dataclass(frozen=True)
