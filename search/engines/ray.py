@@ -10,7 +10,7 @@ from supernet.architecture import Architecture
 
 
 class RayEngine(Pool):
-    """Measures in actors on a Ray cluster, which has to have this package and the data; needs `pip install ray`.
+    """Measures in actors on a Ray cluster, which has to have this package and the data; needs the extra `ray`.
 
     Args:
         workers: how many actors.

@@ -336,3 +336,25 @@ def test_workers_do_not_outlive_a_search_that_is_stopped(measures, log, tmp_path
         assert not running(worker)
     with Store(tmp_path / "s.sqlite") as store:
         assert len(lines(log)) - 2 <= len(store.measurements()) <= len(lines(log))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings(
+    "ignore::FutureWarning", "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+def test_actors_of_ray_measure_what_one_process_would(space, measures, log, monkeypatch):
+    pytest.importorskip("ray", reason="needs Ray: pip install ray")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path or "." for path in sys.path))  # what a cluster has installed
+    expected = searched(space, measures.value, None, budget=8, seed=SEED)
+    made = RayEngine(2, timeout=5.0, cpus=0.5)
+    accidents = {3: "kill", 5: "raise"}
+    plain = searched(space, measures.value, made, budget=8, seed=SEED, asynchronous=False)
+    assert plain.frame.equals(expected.frame)
+    result = searched(space, measures.Logged(log, accidents), made, budget=8, batch_size=8, seed=SEED)
+    errors = errors_by_kernel(result)
+    assert "Ray actor) has died" in errors[3]
+    assert errors[5] == "accuracy: RuntimeError: unlucky"
+    assert errors[7] == ""
+    assert len({worker for worker, _ in lines(log)}) >= 2
+    with pytest.raises(SearchError, match="cannot restore an objective"):
+        searched(space, measures.Unrestorable(), made, budget=8)
