@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
+
+from predictors.metrics import spearman
 
 Values = NDArray[np.float64]
 
@@ -79,7 +80,7 @@ def errors(predicted: Values, measured: Values) -> dict[str, float]:
         return {}
     return {
         "mape_percent": float(np.mean(np.abs(predicted / measured - 1)) * 100),
-        "spearman": float(spearmanr(predicted, measured).statistic),
+        "spearman": spearman(measured, predicted),
         "n_architectures": float(len(measured)),
     }
 
