@@ -1,5 +1,6 @@
 """What tells the latency of any architecture on a device: a table of blocks, or a fit to whole networks."""
 
+import hashlib
 import json
 import os
 from abc import ABC, abstractmethod
@@ -96,6 +97,22 @@ def latency_model(data: Mapping[str, Any], path: str | Path) -> LatencyModel:
     if data.get("format") == transferred.FORMAT:
         return transferred.TransferredLatency.from_description(data, path)
     return LatencyTable.from_description(data, path)
+
+
+def heading(model: LatencyModel, kind: str, version: int) -> dict[str, Any]:
+    """What every file of a latency model begins with."""
+    return {
+        "format": kind,
+        "version": version,
+        "device": model.device.describe(),
+        "provenance": model.provenance,
+        "error": model.error,
+    }
+
+
+def digest(decisive: Any) -> str:
+    """Short hash of JSON-compatible data."""
+    return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """Latency of any architecture from measurements of some whole networks, as others publish them."""
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,7 +12,7 @@ from numpy.typing import NDArray
 import predictors
 from hardware import fitting
 from hardware.device import Device
-from hardware.model import Saved, TableError
+from hardware.model import Saved, TableError, digest, heading
 from predictors.robust import Robust
 from supernet import SearchSpace
 from supernet.families.hat import latency_features
@@ -99,7 +97,7 @@ class LatencyPredictor(Saved):
     def scope(self) -> str:
         """Digest of the device and the measurements."""
         decisive = [self.device.describe(), self.space.fingerprint, self.description, self._measurements()]
-        return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
+        return digest(decisive)
 
     def latency(self, architectures: Sequence[Mapping[str, Any]]) -> Values:
         """Predicted latency in ms of a batch on the device, shape (n_architectures,)."""
@@ -124,11 +122,7 @@ class LatencyPredictor(Saved):
     def describe(self) -> dict[str, Any]:
         """The measurements as JSON-compatible data."""
         return {
-            "format": FORMAT,
-            "version": _VERSION,
-            "device": self.device.describe(),
-            "provenance": self.provenance,
-            "error": self.error,
+            **heading(self, FORMAT, _VERSION),
             "space": self.space.describe(),
             "description": self.description,
             **self._measurements(),

@@ -1,7 +1,5 @@
 """Latency tables: what every block of a super-network costs on a device, and so what any architecture costs."""
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,7 +12,7 @@ from numpy.typing import NDArray
 from hardware import fitting
 from hardware.device import Device
 from hardware.fitting import TRAITS, Correction
-from hardware.model import Saved, TableError
+from hardware.model import Saved, TableError, digest
 from hardware.timing import Measurement, Protocol
 from supernet import Architecture, SearchSpace, SuperNetwork
 from supernet.blockmap import REST
@@ -85,7 +83,7 @@ class LatencyTable(Saved):
         """Digest of everything but the architecture that a latency depends on: device, blocks, correction."""
         latencies = sorted((key, measurement.median_ms) for key, measurement in self.blocks.items())
         decisive = [self.device.describe(), latencies, self.correction.describe(), self.empty_call_ms]
-        return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
+        return digest(decisive)
 
     def latency(self, architectures: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
         """Predicted latency in ms of a batch on the device, shape (n_architectures,); NaN where a block is missing.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hardware.device import Device
 from hardware.fitting import TRAITS, Correction
-from hardware.model import TableError
+from hardware.model import TableError, heading
 from hardware.table import Probe
 from hardware.timing import Measurement
 from supernet import SearchSpace
@@ -26,11 +26,7 @@ _COLUMNS = ("median_ms", "quantiles_ms", "interval_ms", "repeats", "stable")
 def described(table: "LatencyTable") -> dict[str, Any]:
     """The table as JSON-compatible data."""
     return {
-        "format": _FORMAT,
-        "version": _VERSION,
-        "device": table.device.describe(),
-        "provenance": table.provenance,
-        "error": table.error,
+        **heading(table, _FORMAT, _VERSION),
         "correction": table.correction.describe(),
         "empty_call_ms": table.empty_call_ms,
         "space": table.space.describe(),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import SearchError
-from search.objective import Measure, scope_of
+from search.objective import Measure, require_values, scope_of
 from search.store import Measurement, Store
 from supernet.architecture import Architecture
 
@@ -54,11 +54,7 @@ class Descriptor:
             values = np.asarray(self.measure(list(architectures)), dtype=np.float64)
         except Exception as error:
             raise SearchError(f"descriptor {self.name!r} failed: {type(error).__name__}: {error}") from error
-        if values.shape != (len(architectures),):
-            raise SearchError(
-                f"descriptor {self.name!r}: measure must return an array of shape ({len(architectures)},) "
-                f"for {len(architectures)} architectures, got shape {values.shape}"
-            )
+        require_values(f"descriptor {self.name!r}", values, len(architectures))
         return np.where(np.isfinite(values), values, np.nan)
 
 

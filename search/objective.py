@@ -81,12 +81,16 @@ class Objective:
     def values(self, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
         """Measured values, shape (n_architectures,). Raises SearchError for another shape than that."""
         values = np.asarray(self.measure(list(architectures)), dtype=np.float64)
-        if values.shape != (len(architectures),):
-            raise SearchError(
-                f"objective {self.name!r}: measure must return an array of shape ({len(architectures)},) "
-                f"for {len(architectures)} architectures, got shape {values.shape}"
-            )
+        require_values(f"objective {self.name!r}", values, len(architectures))
         return values
+
+
+def require_values(what: str, values: NDArray[np.float64], n: int) -> None:
+    """Raises SearchError unless the values measured of n architectures have shape (n,)."""
+    if values.shape != (n,):
+        raise SearchError(
+            f"{what}: measure must return an array of shape ({n},) for {n} architectures, got shape {values.shape}"
+        )
 
 
 def scope_of(measure: Measure) -> str:

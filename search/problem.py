@@ -81,6 +81,11 @@ class Problem:
         """Of the objectives, in order."""
         return [objective.goal for objective in self.objectives]
 
+    @property
+    def targets(self) -> tuple[Objective, ...]:
+        """The objectives that have a goal, in order; the others are only bounded."""
+        return tuple(objective for objective in self.objectives if objective.goal)
+
     @cached_property
     def expensive(self) -> NDArray[np.bool_]:
         """Which objectives are measured rather than computed, shape (n_objectives,)."""

@@ -99,7 +99,7 @@ def describe(history: History) -> str:
             best = known[:, column].max() if objective.goal == "max" else known[:, column].min()
             parts.append(f"{objective.name} {best:.4g}")
     if history.reference is not None:
-        volumes = [f"{view.hypervolume:.4g}" for view in history.views if view.problem.optimised[0].size > 1]
+        volumes = [f"{view.hypervolume:.4g}" for view in history.views if len(view.problem.targets) > 1]
         parts += [f"hypervolume {' + '.join(volumes)}"] if volumes else []
     if n_failed := int(np.count_nonzero(~history.measured)):
         parts.append(f"{n_failed} failed")

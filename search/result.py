@@ -79,8 +79,7 @@ class Result:
         """
         if device is not None:
             return self.view(device).pareto()
-        objectives = self.history.objectives
-        first = min(objectives, key=lambda o: (o.expensive, o.goal == "max"))
+        first = min(self.history.problem.targets, key=lambda o: (o.expensive, o.goal == "max"))
         front = self.frame[self.history.pareto]
         return front.sort_values(first.name, ascending=first.goal == "min", kind="stable")
 

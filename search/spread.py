@@ -19,11 +19,12 @@ def spread(history: History, n: int, rng: np.random.Generator) -> Genes:
     by the ranks of the cheap objectives and of the mean value.
     """
     problem, space = history.problem, history.space
-    pool = np.concatenate([corners(space), _inclined(space, _POOL, rng)])
+    outer = corners(space)
+    pool = np.concatenate([outer, _inclined(space, _POOL, rng)])
     pool = pool[np.sort(np.unique(pool, axis=0, return_index=True)[1])]
     pool = pool[~history.seen(pool)]
     pool = pool[problem.admissible(pool)]
-    ends = int(np.isin([row.tobytes() for row in pool], [row.tobytes() for row in corners(space)]).sum())
+    ends = int(np.isin([row.tobytes() for row in pool], [row.tobytes() for row in outer]).sum())
     places = _places(history, np.concatenate([pool, history.genes, history.pending]))
     chosen = _farthest(places[: len(pool)], places[len(pool) :], n, ends)
     genes = pool[chosen]

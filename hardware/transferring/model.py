@@ -1,6 +1,5 @@
 """The latency model of a device that is a mixture of others."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from hardware.device import Device
-from hardware.model import LatencyModel, Saved, TableError, latency_model
+from hardware.model import LatencyModel, Saved, TableError, digest, heading, latency_model
 from hardware.transferring.basis import Basis, Parts, Values, require_one_space
 from predictors.mixture import Mixture
 from supernet import Architecture, SearchSpace
@@ -51,7 +50,7 @@ class TransferredLatency(Saved):
         """Digest of the device, the sources and the mixture."""
         sources = [source.scope for source in self.basis.sources]
         decisive = [self.device.describe(), sources, self._numbers()]
-        return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
+        return digest(decisive)
 
     def latency(self, architectures: Sequence[Mapping[str, Any]]) -> Values:
         """Predicted latency in ms of a batch on the device, shape (n_architectures,); NaN where a source knows none."""
@@ -64,11 +63,7 @@ class TransferredLatency(Saved):
     def describe(self) -> dict[str, Any]:
         """All of it, the sources that count included, as JSON-compatible data."""
         return {
-            "format": FORMAT,
-            "version": _VERSION,
-            "device": self.device.describe(),
-            "provenance": self.provenance,
-            "error": self.error,
+            **heading(self, FORMAT, _VERSION),
             "sources": [source.describe() for source in self.basis.sources],
             **self._numbers(),
             "architectures": [json.loads(architecture.to_json()) for architecture in self.architectures],

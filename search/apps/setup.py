@@ -36,7 +36,6 @@ from supernet.tasks import Task
 from supernet.validation import Validation
 
 logger = logging.getLogger(__name__)
-_QUANTITIES = ("accuracy", "macs", "params", "latency", "measured_latency", "peak_memory", "energy")
 
 
 def output_folder() -> Path:
@@ -135,7 +134,8 @@ class Setup:
     def bounded(self) -> list[str]:
         """Quantities that a constraint names and `objectives` does not: bounded, but not optimised."""
         named = dict.fromkeys(name.partition("@")[0] for name in parsed(self.config.constraints))
-        return [name for name in named if name in (*_QUANTITIES, self.metric) and name not in self.optimised]
+        known = {*self._common, *self._by_device, self.metric}
+        return [name for name in named if name in known and name not in self.optimised]
 
     @property
     def objectives(self) -> list[Objective]:
@@ -152,18 +152,27 @@ class Setup:
         names = self.config.objectives
         return [names] if isinstance(names, str) else list(names)
 
-    def _objectives(self, names: list[str]) -> list[Objective]:
-        common: dict[str, Callable[[], Objective]] = {
+    @property
+    def _common(self) -> dict[str, Callable[[], Objective]]:
+        """Objectives of all devices."""
+        return {
             "accuracy": lambda: self._accuracy("accuracy"),
             "macs": lambda: self._cost("macs"),
             "params": lambda: self._cost("params"),
         }
-        by_device: dict[str, Callable[[Setup], Objective]] = {
+
+    @property
+    def _by_device(self) -> "dict[str, Callable[[Setup], Objective]]":
+        """Objectives of one device, made from its part of the setup."""
+        return {
             "latency": Setup._latency,
             "measured_latency": Setup._measured_latency,
             "peak_memory": lambda part: part._counted("peak_memory", measure_memory),
             "energy": Setup._energy,
         }
+
+    def _objectives(self, names: list[str]) -> list[Objective]:
+        common, by_device = self._common, self._by_device
         if set(names) - set(common) - set(by_device):
             common[self.metric] = lambda: self._accuracy(self.metric)
         found: list[Objective] = []

@@ -52,7 +52,7 @@ def render(
         .render(
             title=title,
             cards=headline(result),
-            goals=[(objective.name, objective.goal) for objective in result.history.objectives],
+            goals=[(objective.name, objective.goal) for objective in result.history.problem.targets],
             n_evaluated=len(result.frame),
             n_shades=N_SHADES,
             ended=result.ended,

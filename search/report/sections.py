@@ -97,15 +97,17 @@ class Section:
 def _cards(result: Result) -> list[tuple[str, str, str]]:
     history, front, volume = result.history, result.pareto(), result.hypervolume()
     feasible = int(history.feasible.sum())
-    if len(history.objectives) == 1:
+    several = len(history.problem.targets) > 1
+    if not several:
         cards = [("feasible", f"{feasible:,}", f"of {int(history.measured.sum()):,} measured")]
     else:
         cards = [("on the front", f"{len(front):,}", f"of {feasible:,} feasible")]
         shown = Quantity.of("hypervolume", [volume]).number(volume)
         cards.append(("hypervolume", shown, "beyond the first batch's worst"))
     for objective, quantity in zip(history.objectives, quantities(result).values(), strict=True):
-        where = "on the front" if len(history.objectives) > 1 else "the best"
-        remark = f"{where}, {'higher' if objective.goal == 'max' else 'lower'} is better"
+        where = "on the front" if several else "the best"
+        wanted = {"max": "higher is better", "min": "lower is better", None: "only bounded"}[objective.goal]
+        remark = f"{where}, {wanted}"
         cards.append((quantity.label, quantity.span(front[objective.name]), remark))
     return cards
 

@@ -27,8 +27,8 @@ def quantities(result: Result) -> dict[str, Quantity]:
 
 def axis_pairs(result: Result) -> list[tuple[str, str]]:
     """The pairs of objectives to plot against each other, costs on the horizontal axis; empty for a single one."""
-    ordered = sorted(result.history.objectives, key=lambda objective: objective.goal == "max")
-    return list(itertools.combinations([objective.name for objective in ordered if objective.goal], 2))
+    ordered = sorted(result.history.problem.targets, key=lambda objective: objective.goal == "max")
+    return list(itertools.combinations([objective.name for objective in ordered], 2))
 
 
 def best_so_far(result: Result) -> NDArray[np.float64]:

@@ -80,17 +80,8 @@ class ElasticMobileNetV3(ElasticMBConv):
 
     def published_block(self, block: ofa.MBConv, before: int, after: int) -> str:
         """Tells the expanded channels, the gate and the activation."""
-        return ofa.table_entry(
-            "expanded_conv",
-            (before, block.inputs),
-            (after, block.outputs),
-            expand=block.middle,
-            kernel=block.kernel,
-            stride=block.stride,
-            idskip=int(block.skip),
-            se=int(block.squeeze_excite),
-            hs=int(block.activation == "hs"),
-        )
+        gate, activation = int(block.squeeze_excite), int(block.activation == "hs")
+        return ofa.block_entry(block, before, after, expand=block.middle, se=gate, hs=activation)
 
     def published_tail_blocks(self, width: int, size: int) -> dict[str, list[str]]:
         """The last convolution, then pooling, the one behind it and the classifier."""

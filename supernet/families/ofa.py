@@ -62,6 +62,12 @@ def table_entry(kind: str, before: tuple[int, ...], after: tuple[int, ...], **se
     return "-".join([kind, f"input:{shapes[0]}", f"output:{shapes[1]}", *(f"{k}:{v}" for k, v in settings.items())])
 
 
+def block_entry(block: MBConv, before: int, after: int, *, expand: int, **further: int) -> str:
+    """Name of an inverted residual, from `before` to `after` pixels wide."""
+    settings = {"expand": expand, "kernel": block.kernel, "stride": block.stride, "idskip": int(block.skip), **further}
+    return table_entry("expanded_conv", (before, block.inputs), (after, block.outputs), **settings)
+
+
 def scaled(channels: int, width_mult: float) -> int:
     """Channels at a width: the nearest multiple of 8 that keeps at least 90 % of them."""
     return int(make_divisible(channels * width_mult, 8))

@@ -65,15 +65,7 @@ class ElasticProxylessNAS(ElasticMBConv):
 
     def published_block(self, block: ofa.MBConv, before: int, after: int) -> str:
         """Tells the expansion ratio; there are no gates."""
-        return ofa.table_entry(
-            "expanded_conv",
-            (before, block.inputs),
-            (after, block.outputs),
-            expand=block.ratio,
-            kernel=block.kernel,
-            stride=block.stride,
-            idskip=int(block.skip),
-        )
+        return ofa.block_entry(block, before, after, expand=block.ratio)
 
     def published_tail_blocks(self, width: int, size: int) -> dict[str, list[str]]:
         """The last convolution, then pooling and the classifier."""
