@@ -28,6 +28,7 @@ import supernet
 from hardware import Device, LatencyTable, Protocol
 from hardware.backends import Backend
 from hardware.backends.cuda import CudaGraphs
+from hardware.backends.scattering import Scattering
 
 RESOLUTIONS = (128, 152, 176, 200, 224)
 
@@ -102,7 +103,7 @@ def build(stage: Stage, folder: Path, quick: bool) -> dict[str, Any]:
     """The table of one stage, in the folder; returns what there is to say about it."""
     begun = time.perf_counter()
     net = network(stage.family, quick)
-    protocol = Protocol(rounds=3, most_rounds=4) if quick else Protocol(width=0.01 if stage.on_gpu else 0.03)
+    protocol = Protocol(rounds=3, most_rounds=4) if quick else Protocol(width=0.005 if stage.on_gpu else 0.03)
     counts = {"n_probes": 24, "n_held_out": 40}
     if quick:
         counts = {"n_probes": 6, "n_held_out": 4}
@@ -174,13 +175,19 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=480, help="no stage is started later than this")
     parser.add_argument("--quick", action="store_true", help="tiny networks, few repeats: a dry run")
     parser.add_argument("--alone", action="store_true", help="all stages in this process")
-    parser.add_argument("--without-context", action="store_true", help="measures short blocks on a GPU alone")
+    parser.add_argument(
+        "--without",
+        choices=("context", "scattering"),
+        help="measures short blocks on a GPU alone, or each with the same weights again",
+    )
     parser.add_argument("--core", type=int, help="keep to this core")
     options = parser.parse_args()
     if options.core is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {options.core})
-    if options.without_context:
+    if options.without == "context":
         CudaGraphs.prepare_context = Backend.prepare_context  # type: ignore[method-assign]
+    if options.without == "scattering":
+        Scattering.copies = lambda self, module, n: [module] * n  # type: ignore[method-assign]
     options.folder.mkdir(parents=True, exist_ok=True)
     begun, chosen = time.perf_counter(), stages(options)
     beside = [] if options.alone else [stage for stage in chosen if not stage.on_gpu]

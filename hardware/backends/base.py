@@ -4,12 +4,13 @@ import copy
 import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
 
 from hardware import processor
+from hardware.backends.scattering import Scattering
 from hardware.timing import Runner
 
 if TYPE_CHECKING:
@@ -22,10 +23,11 @@ Part = tuple[nn.Module, Sequence[Tensor]]
 
 @dataclass(frozen=True)
 class Context:
-    """Blocks that run one after the other: singly, and as what was made of all of them."""
+    """Blocks that run one after the other: singly, and as what was made of all of them; a place for further ones."""
 
     runs: Sequence[Callable[[], object]]
     graph: Runner
+    scattering: Scattering = field(default_factory=Scattering)
 
 
 class Backend(ABC):

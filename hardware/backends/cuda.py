@@ -115,40 +115,34 @@ class CudaGraphs(CudaEager):
 
     A kernel takes longer after others than after itself, since its code and its data have left the caches. So short
     blocks are measured inside a network: what the largest sub-network's blocks take with the block after each of them,
-    less what they take without. Long ones are repeated.
+    each time with other weights, less what they take without. Long ones are repeated.
     """
 
     pays_per_call = False
 
     def prepare(self, model: nn.Module, inputs: Sequence[Tensor], device: "Device") -> Runner:
         """One inference as a graph."""
-        return captured(self._run(model, inputs, device), device.precision)
+        return captured(_run(*self._forward(model, inputs, device)), device.precision)
 
     def prepare_context(self, parts: Callable[[], Sequence[Part]], device: "Device") -> Context:
         """Blocks as one graph."""
-        runs = [self._run(module, inputs, device) for module, inputs in parts()]
+        runs = [_run(*self._forward(module, inputs, device)) for module, inputs in parts()]
         return Context(runs, captured(lambda: [run() for run in runs], device.precision))
 
     def prepare_block(
         self, block: nn.Module, inputs: Sequence[Tensor], device: "Device", context: Context | None = None
     ) -> Runner:
         """Within the context where the block takes less than 0.3 ms, else as often as take 0.3 ms together."""
-        run = self._run(block, inputs, device)
+        forward, placed_inputs = self._forward(block, inputs, device)
+        run = _run(forward, placed_inputs)
         once = captured(run, device.precision)
         duration = min(once.time_ms(3) for _ in range(3))
         if context is not None and duration < _SHORT_MS:
-            among = captured(lambda: [(part(), run()) for part in context.runs], device.precision)
+            runs = [_run(copied, placed_inputs) for copied in _copies(forward, context)]
+            among = captured(lambda: [(a(), b()) for a, b in zip(context.runs, runs, strict=True)], device.precision)
             return Difference(among, context.graph, len(context.runs))
         copies = min(_MOST_COPIES, max(1, math.ceil(_SHORT_MS / max(duration, 1e-4))))
         return once if copies == 1 else captured(lambda: [run() for _ in range(copies)], device.precision, copies)
-
-    def _run(self, model: nn.Module, inputs: Sequence[Tensor], device: "Device") -> Callable[[], object]:
-        forward, placed_inputs = self._forward(model, inputs, device)
-
-        def run() -> None:  # results are dropped at once: the next kernels use their memory
-            forward(*placed_inputs)
-
-        return run
 
 
 class CudaCompile(CudaGraphs):
@@ -159,6 +153,19 @@ class CudaCompile(CudaGraphs):
     ) -> tuple[Callable[..., Any], tuple[Tensor, ...]]:
         model, inputs = super()._forward(model, inputs, device)  # type: ignore[assignment] # a module, as yet
         return compiled(model), inputs
+
+
+def _run(forward: Callable[..., Any], inputs: Sequence[Tensor]) -> Callable[[], object]:
+    def run() -> None:  # results are dropped at once: the next kernels use their memory
+        forward(*inputs)
+
+    return run
+
+
+def _copies(forward: Callable[..., Any], context: Context) -> Sequence[Callable[..., Any]]:
+    """One for each run of the context, with other weights; what is compiled stays the same."""
+    n = len(context.runs)
+    return context.scattering.copies(forward, n) if isinstance(forward, nn.Module) else [forward] * n
 
 
 def captured(run: Callable[[], object], precision: str, inferences: int = 1) -> Runner:
