@@ -35,7 +35,7 @@ def measure_energy(
         run_ms = max(runner.time_ms(10) * runner.inferences, 1e-3)
         calls = max(1, math.ceil(seconds * 1e3 / run_ms))
         before = counter()
-        runner.time_ms(calls)
+        runner.repeat(calls)
         return (counter() - before) / calls / runner.inferences
 
 

@@ -149,6 +149,11 @@ class Runner:
         """About how long one run keeps the machine busy."""
         return self.time_ms(1) * self.inferences
 
+    def repeat(self, calls: int) -> None:
+        """Makes `calls` runs in a row; returns when the last result is there."""
+        for _ in range(calls):
+            self.run()
+
 
 def waited_ns() -> int:
     """How long the calling thread has waited for a processor since it began, as Linux counts it; elsewhere 0."""

@@ -103,7 +103,7 @@ def build(stage: Stage, folder: Path, quick: bool) -> dict[str, Any]:
     """The table of one stage, in the folder; returns what there is to say about it."""
     begun = time.perf_counter()
     net = network(stage.family, quick)
-    protocol = Protocol(rounds=3, most_rounds=4) if quick else Protocol(width=0.005 if stage.on_gpu else 0.03)
+    protocol = Protocol(rounds=3, most_rounds=4) if quick else Protocol(width=0.01 if stage.on_gpu else 0.03)
     counts = {"n_probes": 24, "n_held_out": 40}
     if quick:
         counts = {"n_probes": 6, "n_held_out": 4}

@@ -1,7 +1,6 @@
 """PyTorch on an NVIDIA GPU: eager, captured as a CUDA graph, and compiled."""
 
 import gc
-import math
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 _WARM_UP_RUNS = 2
 _SHORT_MS = 0.3  # so long that what is around a block makes no difference
-_MOST_COPIES = 64
+_FILLED = 4  # times the size of the cache
 _FIRST_CAPABILITY = {"tf32": (8, 0), "bf16": (8, 0), "fp16": (5, 3)}
 
 
@@ -29,27 +28,57 @@ class CudaRunner(Runner):
     """Times with CUDA events and waits once for all runs.
 
     Args:
-        run: starts inferences on the current stream.
+        run: starts an inference on the current stream.
         precision: decides whether products are rounded to TF32.
-        inferences: that one run makes.
     """
 
     least_runs = 10  # the GPU works through them while the CPU starts the next
 
-    def __init__(self, run: Callable[[], object], precision: str, inferences: int = 1) -> None:
-        super().__init__(run, inferences)
+    def __init__(self, run: Callable[[], object], precision: str) -> None:
+        super().__init__(run)
         self._precision = precision
 
     def time_ms(self, calls: int) -> float:
         """Between two events around all runs: the GPU's own clock."""
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        self._start(calls)
+        end.record()
+        end.synchronize()
+        return float(start.elapsed_time(end)) / calls
+
+    def repeat(self, calls: int) -> None:
+        """As time_ms, untimed."""
+        self._start(calls)
+        torch.cuda.synchronize()
+
+    def _start(self, calls: int) -> None:
         with numerics(self._precision), torch.inference_mode():
-            start.record()
             for _ in range(calls):
                 self.run()
+
+
+class GraphRunner(Runner):
+    """Times each replay on its own, with CUDA events, once the GPU's cache holds nothing of the network.
+
+    How much of its weights a network finds there is otherwise a matter of its size, and of what ran before.
+    """
+
+    def time_ms(self, calls: int) -> float:
+        """The CPU starts the replay while the GPU is still filling the cache."""
+        events = [tuple(torch.cuda.Event(enable_timing=True) for _ in range(2)) for _ in range(calls)]
+        for start, end in events:
+            _other_data().zero_()
+            start.record()
+            self.run()
             end.record()
-        end.synchronize()
-        return float(start.elapsed_time(end)) / calls / self.inferences
+        events[-1][1].synchronize()
+        return sum(float(start.elapsed_time(end)) for start, end in events) / calls
+
+    def repeat(self, calls: int) -> None:
+        """Replay after replay, untimed."""
+        super().repeat(calls)
+        torch.cuda.synchronize()
 
 
 class CudaEager(Backend):
@@ -115,7 +144,7 @@ class CudaGraphs(CudaEager):
 
     A kernel takes longer after others than after itself, since its code and its data have left the caches. So short
     blocks are measured inside a network: what the largest sub-network's blocks take with the block after each of them,
-    each time with other weights, less what they take without. Long ones are repeated.
+    each time with other weights, less what they take without.
     """
 
     pays_per_call = False
@@ -132,17 +161,15 @@ class CudaGraphs(CudaEager):
     def prepare_block(
         self, block: nn.Module, inputs: Sequence[Tensor], device: "Device", context: Context | None = None
     ) -> Runner:
-        """Within the context where the block takes less than 0.3 ms, else as often as take 0.3 ms together."""
+        """Within the context where the block takes less than 0.3 ms."""
         forward, placed_inputs = self._forward(block, inputs, device)
-        run = _run(forward, placed_inputs)
-        once = captured(run, device.precision)
+        once = captured(_run(forward, placed_inputs), device.precision)
         duration = min(once.time_ms(3) for _ in range(3))
         if context is not None and duration < _SHORT_MS:
             runs = [_run(copied, placed_inputs) for copied in _copies(forward, context)]
             among = captured(lambda: [(a(), b()) for a, b in zip(context.runs, runs, strict=True)], device.precision)
             return Difference(among, context.graph, len(context.runs))
-        copies = min(_MOST_COPIES, max(1, math.ceil(_SHORT_MS / max(duration, 1e-4))))
-        return once if copies == 1 else captured(lambda: [run() for _ in range(copies)], device.precision, copies)
+        return once
 
 
 class CudaCompile(CudaGraphs):
@@ -168,7 +195,7 @@ def _copies(forward: Callable[..., Any], context: Context) -> Sequence[Callable[
     return context.scattering.copies(forward, n) if isinstance(forward, nn.Module) else [forward] * n
 
 
-def captured(run: Callable[[], object], precision: str, inferences: int = 1) -> Runner:
+def captured(run: Callable[[], object], precision: str) -> Runner:
     """What `run` launches as a CUDA graph.
 
     All living graphs share one memory pool: they never run at once, and nobody reads their results.
@@ -192,7 +219,7 @@ def captured(run: Callable[[], object], precision: str, inferences: int = 1) -> 
         graph.replay()
         return run  # the graph refers to the memory of its tensors
 
-    return CudaRunner(replay, precision, inferences)
+    return GraphRunner(replay)
 
 
 _GRAPHS: "weakref.WeakSet[torch.cuda.CUDAGraph]" = weakref.WeakSet()
@@ -209,6 +236,12 @@ def numerics(precision: str) -> Iterator[None]:
         yield
     finally:
         cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark = before
+
+
+@cache
+def _other_data() -> Tensor:
+    size = torch.cuda.get_device_properties(torch.cuda.current_device()).L2_cache_size
+    return torch.empty(_FILLED * size, dtype=torch.uint8, device="cuda")
 
 
 @cache
