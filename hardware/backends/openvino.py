@@ -42,8 +42,8 @@ class OpenVino(Backend):
             "INFERENCE_PRECISION_HINT": _HINTS[device.precision],
             "ENABLE_CPU_PINNING": False,
         }
-        graph = _core().read_model(onnx_bytes(model, inputs))
-        request = _core().compile_model(graph, "CPU", settings).create_infer_request()
+        graph = core().read_model(onnx_bytes(model, inputs))
+        request = core().compile_model(graph, "CPU", settings).create_infer_request()
         for i, tensor in enumerate(inputs):
             request.set_input_tensor(i, openvino.Tensor(tensor.numpy()))
         return Runner(request.infer)
@@ -51,7 +51,7 @@ class OpenVino(Backend):
     def require(self, device: "Device") -> None:
         """Raises DeviceError where OpenVINO is missing or its CPU plug-in lacks the precision."""
         super().require(device)
-        have = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        have = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if _CAPABILITIES[device.precision] not in have:
             raise device.error(f"OpenVINO does not compute in {device.precision} on this processor: {', '.join(have)}")
 
@@ -71,5 +71,10 @@ def imported() -> ModuleType:
 
 
 @cache
-def _core() -> Any:
+def core() -> Any:
+    """The process's one Core, kept to its end.
+
+    Each Core that compiles a model moves the stack that signals are handled on into memory of its own. Of two, the one
+    that ends last moves it back to memory of the other, which is gone: the next Ctrl-C would be a segmentation fault.
+    """
     return imported().Core()

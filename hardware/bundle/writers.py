@@ -20,10 +20,9 @@ def onnx(part: Part, path: Path) -> None:
 
 def openvino(part: Part, path: Path) -> None:
     """OpenVINO's representation, with the weights in a .bin file beside it."""
-    from hardware.backends.openvino import imported
+    from hardware.backends.openvino import core, imported
 
-    package = imported()
-    package.save_model(package.Core().read_model(part_bytes(part)), str(path), compress_to_fp16=False)
+    imported().save_model(core().read_model(part_bytes(part)), str(path), compress_to_fp16=False)
 
 
 def torch_export(part: Part, path: Path) -> None:

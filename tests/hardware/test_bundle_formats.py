@@ -86,6 +86,32 @@ def test_the_format_is_that_of_the_devices_backend(net, backend, form, tmp_path)
     assert (bundle / MODEL_FILES[form]).exists()
 
 
+INTERRUPTED = """
+import signal
+import numpy
+import runtime
+
+with numpy.load("sample.npz") as sample:
+    inputs = {name: sample[name] for name in sample.files if name != "output"}
+models = [runtime.load(".", 1), runtime.load(".", 1)]
+for model in models:
+    model(inputs)
+models.pop(0)
+del models, model
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_a_program_that_is_done_with_its_models_can_be_interrupted(net, tmp_path):
+    needed("openvino")  # which moves the stack of signal handlers
+    bundle = deploy(net, net.smallest, Device("here"), tmp_path / "bundle", format="openvino")
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], cwd=bundle, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
+
+
 @pytest.mark.slow
 def test_a_damaged_program_is_found_by_its_runtime(net, tmp_path):
     bundle = deploy(net, net.smallest, Device("here", "torch"), tmp_path / "bundle")

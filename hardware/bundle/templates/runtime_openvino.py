@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def load(folder: Path, threads: int, part: str = "model") -> Model:
     all; that one is for whatever comes then.
     """
     told = json.loads((Path(folder) / "runtime.json").read_text(encoding="utf-8"))
-    core = openvino.Core()
+    core = _core()
     settings = {
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
@@ -49,6 +50,12 @@ def load(folder: Path, threads: int, part: str = "model") -> Model:
         return [outputs[i].copy() for i in range(len(outputs))]
 
     return run
+
+
+@cache
+def _core() -> Any:
+    """One for all models, kept to the end: of two, the later would take the stack of signal handlers with it."""
+    return openvino.Core()
 
 
 def versions() -> dict[str, str]:
