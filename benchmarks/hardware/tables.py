@@ -108,7 +108,7 @@ def build(stage: Stage, folder: Path, quick: bool) -> dict[str, Any]:
     if quick:
         counts = {"n_probes": 6, "n_held_out": 4}
     elif stage.family in LARGE:
-        counts = {"n_probes": 20, "n_held_out": 24} if stage.on_gpu else {"n_probes": 16, "n_held_out": 16}
+        counts = {"n_probes": 20, "n_held_out": 40} if stage.on_gpu else {"n_probes": 16, "n_held_out": 16}
     last = [""]
 
     def report(what: str, done: int, total: int) -> None:
