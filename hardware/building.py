@@ -1,6 +1,7 @@
 """Builds a latency table on this machine: group after group of blocks, each in turns with whole sub-networks."""
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,17 +14,19 @@ from torch import nn
 from hardware.backends import Runner, create
 from hardware.backends.base import Part
 from hardware.device import Device
+from hardware.grouping import dealt, free_bytes, grouped
 from hardware.measuring import measure_interleaved, prepared
 from hardware.model import TableError
 from hardware.provenance import provenance
 from hardware.table import LatencyTable, Probe, Progress
 from hardware.timing import Measurement, Protocol
 from supernet import Architecture, SuperNetwork
-from supernet.blockmap import REST, Block
-from supernet.blocks import Use
+from supernet.blockmap import REST
 
 _MOST_BLOCKS = 512  # that are measured in turns and kept together
-_MOST_BYTES = 4 << 30  # of their weights and inputs, on a CPU
+_SHARE = 4  # of free memory: one for the weights and inputs of blocks, one for the weights of whole sub-networks
+_SECONDS = 10.0  # of measuring, after which all samples are saved
+_EMPTY = "empty call"
 
 Table = TypeVar("Table", bound=LatencyTable)
 
@@ -44,9 +47,13 @@ def built(
     if table.complete:
         return table
     table = replace(table, probes=table.probes or chosen_probes(net, *draw))
-    for table in _growing(table, net, protocol, report):  # noqa: B020 - the growing table replaces itself
+
+    def save(grown: Table) -> None:
         if path is not None:
-            table.save(path)
+            grown.save(path)
+
+    for table in _growing(table, net, protocol, report, save):  # noqa: B020 - the growing table replaces itself
+        save(table)
     return table
 
 
@@ -117,29 +124,75 @@ def _begun(kind: type[Table], net: SuperNetwork, device: Device, path: Path | No
     return kept
 
 
-def _growing(table: Table, net: SuperNetwork, protocol: Protocol | None, report: Progress) -> Iterator[Table]:
-    """The table after each group of blocks, measured in turns with the probes."""
+def _growing(
+    table: Table, net: SuperNetwork, protocol: Protocol | None, report: Progress, save: Callable[[Table], None]
+) -> Iterator[Table]:
+    """The table after each group of blocks, measured in turns with the probes (or with those that fit in memory)."""
     device, backend = table.device, create(table.device.backend)
     missing = [b for b in net.inference_map.blocks if b.key not in table.blocks and b.slot != REST]
     total = len(table.blocks) + len(missing)
-    whole = []
-    for n, probe in enumerate(table.probes, start=1):
-        report("preparing whole sub-networks", n, len(table.probes))
-        whole.append(prepared_whole(net, probe.architecture, device))
-    empty = [prepared(nn.Identity(), (torch.zeros(1),), device)] if backend.pays_per_call else []
+    most_bytes = free_bytes(backend.place) // _SHARE
+    whole = _Whole(net, table, most_bytes, report)
+    empty = {_EMPTY: prepared(nn.Identity(), (torch.zeros(1),), device)} if backend.pays_per_call else {}
     context = backend.prepare_context(partial(_parts, net, device.batch_size, backend.place), device)
-    uses = net.inference_map.uses(missing, device.batch_size, backend.place)
-    for group in _groups(uses, _most_bytes(backend.place)):
+    groups = grouped(
+        net.inference_map.uses(missing, device.batch_size, backend.place),
+        lambda use: backend.prepare_block(use.module, use.inputs, device, context),
+        min(_MOST_BLOCKS, -(-len(missing) // len(whole.parts))),
+        most_bytes,
+    )
+    while not table.complete:
+        probes = whole.least_measured(table)
         report("measuring blocks", len(table.blocks), total)
-        runners = [backend.prepare_block(use.module, use.inputs, device, context) for _, use in group]
-        measured = measure_interleaved([*runners, *whole, *empty], protocol)
+        group = next(groups, [])
+        runners = {block.key: block.runner for block in group}
+        runners |= {f"probe {i}": runner for i, runner in probes.items()} | empty
+        measured = _measured(table, runners, protocol, save)
         table = extended(
-            replace(table, traits=table.traits | {block.key: traits_of(use) for block, use in group}),
-            [block.key for block, _ in group],
-            measured,
+            replace(table, traits=table.traits | {block.key: block.traits for block in group}),
+            {block.key: measured[block.key] for block in group},
+            {i: measured[f"probe {i}"] for i in probes},
+            measured.get(_EMPTY),
         )
         report("measuring blocks", len(table.blocks), total)
         yield table
+
+
+class _Whole:
+    """The probes of a table, ready to be timed: as many at a time as memory holds."""
+
+    def __init__(self, net: SuperNetwork, table: LatencyTable, most_bytes: int, report: Progress) -> None:
+        self._net, self._device, self._report = net, table.device, report
+        n_parameters = net.costs([probe.architecture for probe in table.probes])["params"]
+        self.parts = dealt((4 * n_parameters).tolist(), most_bytes)
+        self._runners: dict[int, Runner] = {}
+
+    def least_measured(self, table: LatencyTable) -> dict[int, Runner]:
+        """Those of a part, by their index in the table."""
+        part = min(self.parts, key=lambda part: min(len(table.probes[i].medians_ms) for i in part))
+        if part != list(self._runners):
+            self._runners.clear()
+            for n, i in enumerate(part, start=1):
+                self._report("preparing whole sub-networks", n, len(part))
+                self._runners[i] = prepared_whole(self._net, table.probes[i].architecture, self._device)
+        return self._runners
+
+
+def _measured(
+    table: Table, runners: Mapping[str, Runner], protocol: Protocol | None, save: Callable[[Table], None]
+) -> dict[str, Measurement]:
+    """By name; goes on from the table's samples, and saves it now and then with those that there are."""
+    samples = {name: list(table.samples.get(name, ())) for name in runners}
+    saved = time.monotonic()
+
+    def save_at_times() -> None:
+        nonlocal saved
+        if time.monotonic() - saved >= _SECONDS:
+            save(replace(table, samples=samples))
+            saved = time.monotonic()
+
+    measured = measure_interleaved(list(runners.values()), protocol, list(samples.values()), save_at_times)
+    return dict(zip(runners, measured, strict=True))
 
 
 def _parts(net: SuperNetwork, batch_size: int, place: str) -> list[Part]:
@@ -151,42 +204,18 @@ def _parts(net: SuperNetwork, batch_size: int, place: str) -> list[Part]:
     return [(uses[blocks[i].key].module, uses[blocks[i].key].inputs) for i in ids]
 
 
-def _most_bytes(place: str) -> int:
-    """Of weights and inputs of blocks that are measured in turns."""
-    return torch.cuda.mem_get_info()[0] // 4 if place == "cuda" else _MOST_BYTES
-
-
-def _groups(uses: Iterator[tuple[Block, Use]], most_bytes: int) -> Iterator[list[tuple[Block, Use]]]:
-    """Blocks that fit in memory together."""
-    group: list[tuple[Block, Use]] = []
-    n_bytes = 0
-    for block, use in uses:
-        size = 4 * use.n_parameters + sum(t.numel() * t.element_size() for t in use.inputs)
-        if group and (len(group) == _MOST_BLOCKS or n_bytes + size > most_bytes):
-            yield group
-            group, n_bytes = [], 0
-        group.append((block, use))
-        n_bytes += size
-    if group:
-        yield group
-
-
-def extended(table: Table, keys: Sequence[str], measured: Sequence[Measurement]) -> Table:
-    """The table with measurements of these blocks, then of the probes, then of the empty call; fitted when complete."""
-    n, n_probes = len(keys), len(table.probes)
-    probes = [
-        replace(probe, medians_ms=(*probe.medians_ms, m.median_ms))
-        for probe, m in zip(table.probes, measured[n : n + n_probes], strict=True)
-    ]
+def extended(
+    table: Table, blocks: Mapping[str, Measurement], probes: Mapping[int, Measurement], empty: Measurement | None
+) -> Table:
+    """The table with measurements of blocks, probes (by index) and the empty call; fitted when complete."""
     grown = replace(
         table,
-        blocks={**table.blocks, **dict(zip(keys, measured[:n], strict=True))},
-        probes=probes,
-        empty_call_ms=measured[n + n_probes].median_ms if len(measured) > n + n_probes else 0.0,
+        blocks={**table.blocks, **blocks},
+        probes=[
+            replace(probe, medians_ms=(*probe.medians_ms, probes[i].median_ms)) if i in probes else probe
+            for i, probe in enumerate(table.probes)
+        ],
+        empty_call_ms=empty.median_ms if empty else 0.0,
+        samples={},
     )
     return grown.fitted() if grown.complete else grown
-
-
-def traits_of(use: Use) -> tuple[float, ...]:
-    """In the order of `hardware.fitting.TRAITS`."""
-    return float(len(use.calls)), float(use.n_parameters), float(sum(t.numel() for t in use.inputs))

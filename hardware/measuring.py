@@ -28,11 +28,14 @@ def prepared(model: nn.Module, inputs: Sequence[Tensor], device: Device) -> Runn
 
 
 def measure_interleaved(
-    runners: Sequence[Runner | Callable[[], object]], protocol: Protocol | None = None
+    runners: Sequence[Runner | Callable[[], object]],
+    protocol: Protocol | None = None,
+    samples: Sequence[list[float]] | None = None,
+    after_sample: Callable[[], object] | None = None,
 ) -> list[Measurement]:
     """`hardware.timing.measure_interleaved`, leaving PyTorch's number of threads as it was."""
     threads_before = torch.get_num_threads()
     try:
-        return timing.measure_interleaved(runners, protocol)
+        return timing.measure_interleaved(runners, protocol, samples, after_sample)
     finally:
         torch.set_num_threads(threads_before)

@@ -26,7 +26,8 @@ Progress = Callable[[str, int, int], None]
 class Probe:
     """A whole sub-network, measured in turns with the blocks: one median (ms) for each group of blocks.
 
-    Held-out ones are not fitted to: they tell the table's error.
+    Where memory does not hold all probes at once, each is measured beside some of the groups. Held-out ones are not
+    fitted to: they tell the table's error.
     """
 
     architecture: Architecture
@@ -55,6 +56,7 @@ class LatencyTable(Saved):
         empty_call_ms: latency of a model that does nothing; 0 where blocks were measured without the call's costs.
         error: MAPE in percent and Spearman's rank correlation on held-out probes; without any, on each probe of the fit
             to the others.
+        samples: so far, in ms, of each model of the group that is being measured; nothing in a complete table.
     """
 
     device: Device
@@ -67,6 +69,7 @@ class LatencyTable(Saved):
     traits: dict[str, tuple[float, ...]] = field(default_factory=dict)
     empty_call_ms: float = 0.0
     error: dict[str, float] = field(default_factory=dict)
+    samples: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def space(self) -> SearchSpace:
@@ -75,8 +78,9 @@ class LatencyTable(Saved):
 
     @property
     def complete(self) -> bool:
-        """Whether every block is measured and the sum corrected."""
-        return all(key in self.blocks or key.startswith(REST) for key in self.keys)
+        """Whether every block and every probe is measured and the sum corrected."""
+        blocks = all(key in self.blocks or key.startswith(REST) for key in self.keys)
+        return blocks and all(probe.medians_ms for probe in self.probes)
 
     @property
     def scope(self) -> str:

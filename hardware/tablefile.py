@@ -43,6 +43,7 @@ def described(table: "LatencyTable") -> dict[str, Any]:
         "traits": {trait: [table.traits[key][i] for key in table.traits] for i, trait in enumerate(TRAITS)}
         | {"keys": list(table.traits)},
         "slots": table.slots.describe(),
+        **({"samples": table.samples} if table.samples else {}),
     }
 
 
@@ -62,6 +63,7 @@ def parsed(data: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
             "provenance": data["provenance"],
             "empty_call_ms": data["empty_call_ms"],
             "error": data["error"],
+            "samples": {name: list(values) for name, values in data.get("samples", {}).items()},
             **(_blocks_of_version_1(data) if data["version"] == 1 else _blocks(data)),
         }
         if flaw := _flaw(parts):
@@ -92,6 +94,7 @@ def _flaw(parts: Mapping[str, Any]) -> str:
         "the error": parts["error"].values(),
         **{f"block {key}": [m.median_ms, *m.quantiles_ms] for key, m in parts["blocks"].items()},
         **{f"the traits of block {key}": values for key, values in parts.get("traits", {}).items()},
+        **{f"the samples of {name}": values for name, values in parts["samples"].items()},
         **{f"probe {i}": probe.medians_ms for i, probe in enumerate(parts["probes"])},
     }
     if odd := [name for name, values in numbers.items() if not all(map(_finite, values))]:

@@ -183,33 +183,52 @@ class Difference(Runner):
 
 
 def measure_interleaved(
-    runners: Sequence[Runner | Callable[[], object]], protocol: Protocol | None = None
+    runners: Sequence[Runner | Callable[[], object]],
+    protocol: Protocol | None = None,
+    samples: Sequence[list[float]] | None = None,
+    after_sample: Callable[[], object] | None = None,
 ) -> list[Measurement]:
     """Measures several prepared models (or functions) in turns, so that a drift of the machine hits all alike.
 
     Every round takes one sample of each, in an order drawn anew. Those that are not stable after the protocol's rounds
     get further ones.
+
+    Args:
+        runners: what is measured.
+        protocol: how long to measure.
+        samples: a list for each runner (ms per inference) that new samples are added to; those that are in there count
+            as if they had been taken here: measuring goes on where it was.
+        after_sample: called after each one.
     """
     protocol = protocol or Protocol()
     rng = np.random.default_rng(0)
-    samplers = [_Sampler(r if isinstance(r, Runner) else Runner(r), protocol) for r in runners]
-    for done in range(protocol.most_rounds):
-        unfinished = [s for s in samplers if done < protocol.rounds or not s.result().stable]
-        if not unfinished:
-            break
+    kept: Sequence[list[float]] = samples if samples is not None else [[] for _ in runners]
+    if len(kept) != len(runners):
+        raise ValueError(f"{len(runners)} runners need as many lists of samples, got {len(kept)}")
+    samplers = [
+        _Sampler(r if isinstance(r, Runner) else Runner(r), protocol, own)
+        for r, own in zip(runners, kept)  # noqa: B905 - Python 3.9
+    ]
+    while unfinished := [sampler for sampler in samplers if sampler.unfinished()]:
         for i in rng.permutation(len(unfinished)):
             unfinished[i].take()
+            if after_sample is not None:
+                after_sample()
     return [sampler.result() for sampler in samplers]
 
 
 class _Sampler:
-    """Collects samples of one runner."""
+    """Adds samples of one runner to a list (ms per inference)."""
 
-    def __init__(self, runner: Runner, protocol: Protocol) -> None:
-        self._runner, self._protocol = runner, protocol
+    def __init__(self, runner: Runner, protocol: Protocol, samples: list[float]) -> None:
+        self._runner, self._protocol, self._samples = runner, protocol, samples
         runner.time_ms(_WARM_UP_CALLS)
         self._calls = max(runner.least_runs, math.ceil(protocol.sample_ms / max(runner.run_ms(), 1e-4)))
-        self._samples: list[float] = []  # ms per inference
+
+    def unfinished(self) -> bool:
+        """Whether the protocol wants another sample."""
+        n = len(self._samples)
+        return n < self._protocol.rounds or (n < self._protocol.most_rounds and not self.result().stable)
 
     def take(self) -> None:
         """Times one sample."""

@@ -122,10 +122,7 @@ def _taken(session: onnxruntime.InferenceSession, inputs: Sequence[Tensor]) -> d
 
 
 def open_session(model: bytes | str, threads: int) -> onnxruntime.InferenceSession:
-    """A CPU session of an ONNX model (its bytes, or a path) with a fixed number of threads."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    """A CPU session as in bundles, of an ONNX model (its bytes, or a path)."""
+    from hardware.bundle.templates import runtime_onnxruntime
+
+    return runtime_onnxruntime.open_session(model, threads)

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from hardware import timing
-from hardware.building import chosen_probes, planned, traits_of
+from hardware.building import chosen_probes, planned
 from hardware.bundle.templates import runtime_onnxruntime
 from hardware.bundle.writing import replacing, write_json
 from hardware.device import Device
 from hardware.export import input_names, onnx_bytes
+from hardware.grouping import traits_of
 from hardware.progress import reporting
 from hardware.remote.templates import ledger
 from hardware.remote.templates.profile import MANIFEST, MODELS, PROGRAM

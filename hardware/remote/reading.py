@@ -99,8 +99,10 @@ def _records(results: Path, root: str) -> list[dict[str, Any]]:
 
 
 def _with_group(table: LatencyTable, record: Mapping[str, Any], keys: list[str], where: str) -> LatencyTable:
-    names = [*keys, *(probe_name(i) for i in range(len(table.probes))), EMPTY]
-    return extended(table, keys, _found(record, names, where))
+    names = [probe_name(i) for i in range(len(table.probes))]
+    *measured, empty = _found(record, [*keys, *names, EMPTY], where)
+    blocks = dict(zip(keys, measured[: len(keys)], strict=True))
+    return extended(table, blocks, dict(enumerate(measured[len(keys) :])), empty)
 
 
 def _found(record: Mapping[str, Any], names: list[str], where: str) -> list[Measurement]:

@@ -12,6 +12,7 @@ from torch import nn
 import hardware.building
 import supernet
 from hardware import Device, LatencyTable, Protocol, TableError, measure_end_to_end
+from hardware.timing import Runner
 from supernet import Choice, SearchSpace, SuperNetwork
 from supernet.families.mobilenetv3 import ElasticMobileNetV3, Stage
 
@@ -134,6 +135,51 @@ def test_a_killed_build_goes_on_and_measures_no_block_twice(net, tmp_path, monke
     assert not any(what.startswith("measuring") for what, *_ in reported)
 
 
+def test_a_group_that_was_killed_goes_on_from_its_samples(net, tmp_path, monkeypatch):
+    path, taken = tmp_path / "table.json", []
+    time_ms = Runner.time_ms
+    monkeypatch.setattr(hardware.building, "_SECONDS", 0.0)
+
+    def counting(self, calls):
+        if len(taken) == 150:
+            raise Killed
+        taken.append(self)
+        return time_ms(self, calls)
+
+    monkeypatch.setattr(Runner, "time_ms", counting)
+    with pytest.raises(Killed):
+        LatencyTable.build(net, DEVICE, path=path, n_probes=4, protocol=QUICK, progress=False)
+    kept = LatencyTable.load(path)
+    n_samples = sum(map(len, kept.samples.values()))
+    n_models = len(kept.samples)
+    assert not kept.blocks
+    assert n_samples == 150 - 2 * n_models > 0  # two runs of each model come before its samples
+    taken.clear()
+    monkeypatch.setattr(Runner, "time_ms", lambda self, calls: (taken.append(self), time_ms(self, calls))[1])
+    table = LatencyTable.build(net, DEVICE, path=path, protocol=QUICK, progress=False)
+    assert len(taken) <= 2 * n_models + QUICK.most_rounds * n_models - n_samples
+    assert table.complete
+    assert not LatencyTable.load(path).samples
+
+
+def test_whole_sub_networks_that_memory_does_not_hold_together_take_turns(net, monkeypatch):
+    monkeypatch.setattr(hardware.building, "free_bytes", lambda place: 4 * 20_000)
+    at_once = []
+    measure = hardware.building.measure_interleaved
+
+    def counting(runners, *rest):
+        at_once.append(len(runners))
+        return measure(runners, *rest)
+
+    monkeypatch.setattr(hardware.building, "measure_interleaved", counting)
+    table = LatencyTable.build(net, DEVICE, n_probes=6, n_held_out=2, protocol=QUICK, progress=False)
+    n_models = len(table.blocks) + len(table.probes)
+    assert len(at_once) > 2
+    assert max(at_once) < n_models
+    assert all(probe.medians_ms for probe in table.probes)
+    assert table.complete
+
+
 def test_a_table_of_something_else_is_not_continued(net, table, tmp_path):
     path = tmp_path / "table.json"
     table.save(path)
@@ -181,6 +227,7 @@ def first_slot(data):
         (lambda data: first_slot(data)["ids"].__setitem__(0, 10**6), "blocks that it does not hold"),
         (lambda data: first_slot(data)["genes"].__setitem__(0, 999), "genes that the space does not have"),
         (lambda data: data["device"].update(threads=0), "threads"),
+        (lambda data: data.update(samples={"probe 0": [1.0, None]}), "the samples of probe 0 holds"),
         (lambda data: data.pop("slots"), "KeyError: 'slots'"),
     ],
 )

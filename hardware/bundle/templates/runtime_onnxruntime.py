@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,15 @@ def providers(folder: Path) -> list[Any]:
 def open_session(
     model: bytes | str, threads: int, providers: Sequence[Any] = ("CPUExecutionProvider",)
 ) -> onnxruntime.InferenceSession:
-    """A session of an ONNX model (its bytes, or a path), by default on the CPU; its threads rest between calls."""
+    """A session of an ONNX model (its bytes, or a path), by default on the CPU; its threads rest between calls.
+
+    Bytes go through a file, since a session keeps those that it is given: weights would be in memory twice.
+    """
+    if isinstance(model, bytes):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"model{ENDING}"
+            path.write_bytes(model)
+            return open_session(str(path), threads, providers)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

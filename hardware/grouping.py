@@ -1,0 +1,73 @@
+"""What of a latency table is measured in turns: as many blocks and whole sub-networks as memory holds together."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from hardware.timing import Runner
+from supernet.blockmap import Block
+from supernet.blocks import Use
+
+_UNKNOWN = 16 << 30  # bytes, where the system does not tell
+_MEMORY = Path("/proc/meminfo")
+_CONTAINER = Path("/sys/fs/cgroup/memory.max")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A block that is ready to be timed; its weights are in memory where the runtime keeps them.
+
+    Attributes:
+        key: of the block.
+        traits: in the order of `hardware.fitting.TRAITS`.
+        runner: of all its calls.
+    """
+
+    key: str
+    traits: tuple[float, ...]
+    runner: Runner
+
+
+def free_bytes(place: str) -> int:
+    """Memory that is free on "cuda" or "cpu" (as Linux tells it, and a container allows)."""
+    if place == "cuda":
+        return torch.cuda.mem_get_info()[0]
+    try:
+        lines = dict(line.split(":") for line in _MEMORY.read_text(encoding="ascii").splitlines())
+        found = 1024 * int(lines["MemAvailable"].split()[0])
+    except (OSError, KeyError, ValueError):
+        return _UNKNOWN
+    try:
+        return min(found, int(_CONTAINER.read_text(encoding="ascii")))
+    except (OSError, ValueError):  # no container, or one without a limit ("max")
+        return found
+
+
+def grouped(
+    uses: Iterable[tuple[Block, Use]], prepare: Callable[[Use], Runner], most_blocks: int, most_bytes: int
+) -> Iterator[list[Prepared]]:
+    """Blocks, prepared; the weights and inputs of a group have at most so many bytes (or it is a single block)."""
+    group: list[Prepared] = []
+    n_bytes = 0
+    for block, use in uses:
+        size = 4 * use.n_parameters + sum(t.numel() * t.element_size() for t in use.inputs)
+        if group and (len(group) >= most_blocks or n_bytes + size > most_bytes):
+            yield group
+            group, n_bytes = [], 0
+        group.append(Prepared(block.key, traits_of(use), prepare(use)))
+        n_bytes += size
+    if group:
+        yield group
+
+
+def dealt(sizes: Sequence[int], most_bytes: int) -> list[list[int]]:
+    """Indices in as many parts as it takes for each to have about `most_bytes`, or a single one."""
+    n_parts = max(1, min(len(sizes), -(-sum(sizes) // max(1, most_bytes))))
+    return [list(range(first, len(sizes), n_parts)) for first in range(n_parts)]
+
+
+def traits_of(use: Use) -> tuple[float, ...]:
+    """In the order of `hardware.fitting.TRAITS`."""
+    return float(len(use.calls)), float(use.n_parameters), float(sum(t.numel() for t in use.inputs))
