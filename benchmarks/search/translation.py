@@ -7,7 +7,8 @@ thread, one sentence at a time: ONNX Runtime and PyTorch. Latency, of a whole tr
 table of blocks (or, with `--whole 40`, from a fit to so many measured sub-networks, which takes a few minutes), and is
 checked end to end for what is shown. Latencies, and BLEU on part of the validation sentences, are kept in FOLDER, so
 that a run that was stopped goes on. BLEU of the chosen sub-networks is on test sentences. The middle of each front is
-deployed as a bundle, which then translates a test sentence in a process of its own.
+deployed as a bundle, which then translates a test sentence in a process of its own. Each device's folder has the
+report of its search.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from hardware import Device, LatencyTable, Protocol, deploy, load_latency, measu
 from hardware.model import LatencyModel
 from hardware.predicted import DESCRIPTIONS, LatencyPredictor
 from hardware.provenance import provenance
+from search.report import write_report
 from search.result import Result
 from supernet import Architecture, SuperNetwork
 from supernet.tasks import Translation, multi30k
@@ -66,9 +68,18 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     fronts: dict[Device, list[Architecture]] = {}
     for device in DEVICES:
-        result = searched(net, task, tables[device.name], given)
-        shown(net, task, device, tables[device.name], result)
-        fronts[device] = [net.space.validate(a) for a in result.pareto()["architecture"]]
+        table = tables[device.name]
+        result = searched(net, task, table, given)
+        shown(net, task, device, table, result)
+        front = fronts[device] = [net.space.validate(a) for a in result.pareto()["architecture"]]
+        write_report(
+            result,
+            given.output / device.name,
+            title=f"{net.title} on {device.name}",
+            device=device.describe(),
+            provenance={"latency": {**table.provenance, **table.error}, "metrics": task.methods},
+            chosen=front[len(front) // 2 : len(front) // 2 + 1],
+        )
     print()
     for device, front in fronts.items():
         folder = deploy(net, front[len(front) // 2], device, given.output / f"bundle_{device.name}", task=task)

@@ -135,35 +135,40 @@ def test_a_killed_build_goes_on_and_measures_no_block_twice(net, tmp_path, monke
     assert not any(what.startswith("measuring") for what, *_ in reported)
 
 
-def test_a_group_that_was_killed_goes_on_from_its_samples(net, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def small_net():
+    return tiny_net(resolutions=(16,), kernel_sizes=(3,), expand_ratios=(3,))
+
+
+def test_a_group_that_was_killed_goes_on_from_its_samples(small_net, tmp_path, monkeypatch):
     path, taken = tmp_path / "table.json", []
     time_ms = Runner.time_ms
     monkeypatch.setattr(hardware.building, "_SECONDS", 0.0)
 
     def counting(self, calls):
-        if len(taken) == 150:
+        if len(taken) == 35:
             raise Killed
         taken.append(self)
         return time_ms(self, calls)
 
     monkeypatch.setattr(Runner, "time_ms", counting)
     with pytest.raises(Killed):
-        LatencyTable.build(net, DEVICE, path=path, n_probes=4, protocol=QUICK, progress=False)
+        LatencyTable.build(small_net, DEVICE, path=path, n_probes=2, protocol=QUICK, progress=False)
     kept = LatencyTable.load(path)
     n_samples = sum(map(len, kept.samples.values()))
     n_models = len(kept.samples)
     assert not kept.blocks
-    assert n_samples == 150 - 2 * n_models > 0  # two runs of each model come before its samples
+    assert n_samples == 35 - 2 * n_models > 0  # two runs of each model come before its samples
     taken.clear()
     monkeypatch.setattr(Runner, "time_ms", lambda self, calls: (taken.append(self), time_ms(self, calls))[1])
-    table = LatencyTable.build(net, DEVICE, path=path, protocol=QUICK, progress=False)
+    table = LatencyTable.build(small_net, DEVICE, path=path, protocol=QUICK, progress=False)
     assert len(taken) <= 2 * n_models + QUICK.most_rounds * n_models - n_samples
     assert table.complete
     assert not LatencyTable.load(path).samples
 
 
-def test_whole_sub_networks_that_memory_does_not_hold_together_take_turns(net, monkeypatch):
-    monkeypatch.setattr(hardware.building, "free_bytes", lambda place: 4 * 20_000)
+def test_whole_sub_networks_that_memory_does_not_hold_together_take_turns(small_net, monkeypatch):
+    monkeypatch.setattr(hardware.building, "free_bytes", lambda place: 4 * 12_000)
     at_once = []
     measure = hardware.building.measure_interleaved
 
@@ -172,7 +177,7 @@ def test_whole_sub_networks_that_memory_does_not_hold_together_take_turns(net, m
         return measure(runners, *rest)
 
     monkeypatch.setattr(hardware.building, "measure_interleaved", counting)
-    table = LatencyTable.build(net, DEVICE, n_probes=6, n_held_out=2, protocol=QUICK, progress=False)
+    table = LatencyTable.build(small_net, DEVICE, n_probes=4, n_held_out=0, protocol=QUICK, progress=False)
     n_models = len(table.blocks) + len(table.probes)
     assert len(at_once) > 2
     assert max(at_once) < n_models
