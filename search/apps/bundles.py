@@ -1,6 +1,7 @@
 """Deploys found sub-networks together with what is known of them."""
 
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,12 @@ _DECISIVE = "supernet-search torch timm transformers tokenizers sacrebleu pymoo 
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of what decides a search's results."""
-    return {name: version(name) for name in _DECISIVE.split()}
+    """Versions of what decides a search's results: not of what runs from its sources without being installed."""
+    found = {}
+    for name in _DECISIVE.split():
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def deploy_row(setup: Setup, row: "pd.Series[Any]", folder: Path, format: str | None = None) -> Path:
