@@ -13,9 +13,14 @@ from predictors.metrics import spearman
 Values = NDArray[np.float64]
 
 TRAITS = ("calls", "parameters", "inputs")
-"""What a block may cost in a network beside what it costs alone, per unit: each call (what a runtime does at a block's
-borders when it runs alone), each parameter (fetched from memory, where a block alone finds it in a cache), each input
-value (converted to the runtime's own layout, or left in a cache by the block before)."""
+"""What tables know of a block beside what it costs alone: how often it is called, how many parameters it has, and how
+many values its calls take."""
+
+TERMS = ("fetches", *TRAITS)
+"""What a block may cost in a network beside what it costs alone, per unit: each parameter at each call (fetched from
+memory, where a block alone finds it in a cache: a decoder's layers take turns at every step), each call (what a runtime
+does at a block's borders when it runs alone), each parameter (fetched once), each input value (converted to the
+runtime's own layout, or left in a cache by the block before)."""
 
 _RIDGE = 1e-4
 _EQUAL = 1e-3  # mean relative errors that differ by less are alike
@@ -26,12 +31,12 @@ _FEWEST = 4
 class Correction:
     """From what the blocks of an architecture cost alone to what it costs: linear, with few terms.
 
-    `intercept + slope * (sum of block latencies) + sum over traits of weights[trait] * (sum of the blocks' trait)`.
+    `intercept + slope * (sum of block latencies) + sum over terms of weights[term] * (sum of the blocks' term)`.
 
     Attributes:
         slope: a number.
         intercept: in ms.
-        weights: ms per unit of a trait (those of `TRAITS` that help).
+        weights: ms per unit of a term (those of `TERMS` that help).
     """
 
     slope: float = 1.0
@@ -85,9 +90,16 @@ def errors(predicted: Values, measured: Values) -> dict[str, float]:
     }
 
 
+def terms(traits: Mapping[str, Values]) -> dict[str, Values]:
+    """Traits of each block and what follows from them; without traits nothing."""
+    return {"fetches": traits["calls"] * traits["parameters"], **traits} if traits else {}
+
+
 def _choices(sums: Values, traits: Mapping[str, Values]) -> list[tuple[str, ...]]:
     """Sets of traits, small ones first, that vary and leave three measurements for each coefficient."""
-    varied = [trait for trait in TRAITS if trait in traits and np.ptp(traits[trait]) > 1e-9 * traits[trait].max()]
+    varied = [trait for trait in TERMS if trait in traits and np.ptp(traits[trait]) > 1e-9 * traits[trait].max()]
+    if {"fetches", "parameters"} <= set(varied) and np.allclose(traits["fetches"], traits["parameters"]):
+        varied.remove("fetches")
     most = max(0, len(sums) // 3 - 2)
     return [chosen for n in range(min(most, len(varied)) + 1) for chosen in combinations(varied, n)]
 

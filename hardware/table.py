@@ -131,7 +131,7 @@ class LatencyTable(Saved):
             return {}
         nothing = (0.0,) * len(TRAITS)
         columns = np.array([self.traits.get(key, nothing) for key in self.keys]).T
-        return dict(zip(TRAITS, columns, strict=True))
+        return fitting.terms(dict(zip(TRAITS, columns, strict=True)))
 
     def _summed(
         self, per_block: NDArray[np.float64], architectures: Sequence[Mapping[str, Any]]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hardware.device import Device
-from hardware.fitting import TRAITS, Correction
+from hardware.fitting import TERMS, TRAITS, Correction
 from hardware.model import TableError, heading
 from hardware.table import Probe
 from hardware.timing import Measurement
@@ -101,8 +101,8 @@ def _flaw(parts: Mapping[str, Any]) -> str:
         return f"{odd[0]} holds something else than finite numbers"
     if any(ms <= 0 for probe in parts["probes"] for ms in probe.medians_ms):
         return "a probe's latency is not above 0"
-    if unknown := set(correction.weights) - set(TRAITS):
-        return f"the correction counts {min(unknown)!r}, which is none of {', '.join(TRAITS)}"
+    if unknown := set(correction.weights) - set(TERMS):
+        return f"the correction counts {min(unknown)!r}, which is none of {', '.join(TERMS)}"
     return ""
 
 

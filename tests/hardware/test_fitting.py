@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hardware.fitting import Correction, errors, fitted
+from hardware.fitting import Correction, errors, fitted, terms
 
 
 def made_up(n, seed, *, per_call=0.0, per_parameter=0.0, noise=0.0):
@@ -46,6 +46,21 @@ def test_two_traits_are_found_together():
     correction = fitted(sums, traits, measured)
     assert correction.weights["calls"] == pytest.approx(0.2, rel=0.1)
     assert correction.weights["parameters"] == pytest.approx(4e-7, rel=0.1)
+
+
+def test_parameters_that_every_call_fetches_are_found():
+    rng = np.random.default_rng(0)
+    calls, parameters = rng.integers(1, 17, (40, 6)) * 1.0, rng.uniform(1e5, 1e6, (40, 6))
+    traits = {name: v.sum(axis=1) for name, v in terms({"calls": calls, "parameters": parameters}).items()}
+    sums = rng.uniform(5, 15, 40)
+    correction = fitted(sums, traits, (sums + 1e-6 * traits["fetches"]) * rng.normal(1, 0.002, 40))
+    assert correction.weights == {"fetches": pytest.approx(1e-6, rel=0.1)}
+
+
+def test_blocks_that_are_called_once_fetch_what_they_have():
+    sums, traits, measured = made_up(30, 0, per_parameter=4e-7, noise=0.001)
+    correction = fitted(sums, {"fetches": traits["parameters"], **traits}, measured)
+    assert correction.weights == {"parameters": pytest.approx(4e-7, rel=0.1)}
 
 
 @pytest.mark.parametrize("n", [2, 3, 5])

@@ -225,7 +225,7 @@ def first_slot(data):
         (lambda data: data["blocks"]["median_ms"].__setitem__(0, float("nan")), "block .* finite numbers"),
         (lambda data: data["blocks"]["median_ms"].pop(), "ValueError"),
         (lambda data: data["correction"].update(slope=None), "the correction holds"),
-        (lambda data: data["correction"]["weights"].update(luck=1.0), "'luck', which is none of calls"),
+        (lambda data: data["correction"]["weights"].update(luck=1.0), "'luck', which is none of fetches"),
         (lambda data: data["probes"][0]["medians_ms"].__setitem__(0, -1.0), "not above 0"),
         (lambda data: data["probes"][0]["architecture"].update(r=7), "7"),
         (lambda data: data["keys"].__setitem__(0, "another"), "none of its keys"),
