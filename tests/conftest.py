@@ -1,6 +1,11 @@
 """Fixtures for all tests."""
 
 import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -9,6 +14,7 @@ import pytest
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 SHARED = Path(__file__).parents[2] / "shared"
+SSH_SERVER = Path(__file__).parent / "ssh_server.py"
 
 
 @pytest.fixture
@@ -17,3 +23,34 @@ def shared():
     if not SHARED.is_dir():
         pytest.skip("needs the reference data in ../shared, which is not part of the project")
     return SHARED
+
+
+@dataclass(frozen=True)
+class Loopback:
+    """An SSH server on this machine, with its keys, its home folder and `cut` (see ssh_server.py) in a folder."""
+
+    folder: Path
+
+    @property
+    def ssh(self):
+        """The command that reaches it."""
+        known = self.folder / "known"
+        options = {"UserKnownHostsFile": known, "StrictHostKeyChecking": "accept-new", "IdentitiesOnly": "yes"}
+        words = [f"-o{name}={value}" for name, value in options.items()]
+        return ("ssh", "-F", "none", "-p", (self.folder / "port").read_text(), "-i", str(self.folder / "key"), *words)
+
+
+@pytest.fixture(scope="session")
+def loopback(tmp_path_factory):
+    """The server, while tests run."""
+    pytest.importorskip("asyncssh", reason="needs asyncssh for an SSH server on loopback")
+    if shutil.which("ssh") is None:
+        pytest.skip("needs the ssh command")
+    folder = tmp_path_factory.mktemp("sshd")
+    with subprocess.Popen([sys.executable, str(SSH_SERVER), str(folder)], stdin=subprocess.PIPE) as process:
+        for _ in range(200):
+            if (folder / "port").exists():
+                break
+            time.sleep(0.05)
+        yield Loopback(folder)
+        process.stdin.close()

@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,6 @@ from supernet.families.mobilenetv3 import ElasticMobileNetV3, Stage
 
 QUICK = Protocol(rounds=3, most_rounds=4, sample_ms=0.2)
 DEVICE = Device("board", "onnxruntime")
-SERVER = Path(__file__).parent / "ssh_server.py"
 
 
 @pytest.fixture(scope="module")
@@ -219,58 +217,39 @@ def test_a_ledger_notices_any_changed_byte(data, tmp_path_factory):
 # --- SSH ---
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """An SSH server on loopback, and the command that reaches it."""
-    pytest.importorskip("asyncssh", reason="needs asyncssh for an SSH server on loopback")
-    if shutil.which("ssh") is None:
-        pytest.skip("needs the ssh command")
-    folder = tmp_path_factory.mktemp("sshd")
-    with subprocess.Popen([sys.executable, str(SERVER), str(folder)], stdin=subprocess.PIPE) as process:
-        for _ in range(200):
-            if (folder / "port").exists():
-                break
-            time.sleep(0.05)
-        yield folder
-        process.stdin.close()
+def host_of(loopback, **changes):
+    return Host("someone@127.0.0.1", **{"python": sys.executable, "ssh": loopback.ssh, **changes})
 
 
-def host_of(server, **changes):
-    options = {"UserKnownHostsFile": server / "known", "StrictHostKeyChecking": "accept-new", "IdentitiesOnly": "yes"}
-    words = [f"-o{name}={value}" for name, value in options.items()]
-    ssh = ("ssh", "-F", "none", "-p", (server / "port").read_text(), "-i", str(server / "key"), *words)
-    return Host("someone@127.0.0.1", **{"python": sys.executable, "ssh": ssh, **changes})
-
-
-def test_a_machine_behind_ssh_is_profiled_in_one_call(server, bundle):
+def test_a_machine_behind_ssh_is_profiled_in_one_call(loopback, bundle):
     said = []
-    assert host_of(server).profile(bundle, said.append) == bundle / "results.jsonl"
+    assert host_of(loopback).profile(bundle, said.append) == bundle / "results.jsonl"
     assert read_profile(bundle).complete
     assert any("copying" in line for line in said)
     assert any("group 1 of" in line for line in said)
     said.clear()
-    host_of(server).profile(bundle, said.append)  # everything is there
+    host_of(loopback).profile(bundle, said.append)  # everything is there
     assert not any("copying" in line or "group 1" in line for line in said)
 
 
-def test_a_cut_connection_is_gone_on_from(server, net, tmp_path):
+def test_a_cut_connection_is_gone_on_from(loopback, net, tmp_path):
     options = {"n_probes": 4, "group": 2, "protocol": QUICK, "progress": False, "seed": 5}
     bundle = write_profile_bundle(net, DEVICE, tmp_path / "bundle", **options)
-    (server / "cut").write_text("group 3 of")
+    (loopback.folder / "cut").write_text("group 3 of")
     with pytest.raises(RemoteError, match="cut.*goes on"):
-        host_of(server).profile(bundle)
+        host_of(loopback).profile(bundle)
     n_done = len((bundle / "results.jsonl").read_bytes().splitlines())
     assert n_done >= 3  # the machine and two groups came back
     said = []
-    host_of(server).profile(bundle, said.append)
+    host_of(loopback).profile(bundle, said.append)
     assert read_profile(bundle).complete
     assert not any("copying" in line or "group 2 of" in line for line in said)
 
 
-def test_what_fails_behind_ssh_is_told(server, bundle):
+def test_what_fails_behind_ssh_is_told(loopback, bundle):
     with pytest.raises(RemoteError, match="no-such-python"):
-        host_of(server, python="no-such-python").profile(bundle)
+        host_of(loopback, python="no-such-python").profile(bundle)
     with pytest.raises(RemoteError, match="failed or was cut"):
-        host_of(server, ssh=("ssh", "-F", "none", "-p", "1")).profile(bundle)
+        host_of(loopback, ssh=("ssh", "-F", "none", "-p", "1")).profile(bundle)
     with pytest.raises(ValueError, match="host must be"):
         Host("-oProxyCommand=touch owned")

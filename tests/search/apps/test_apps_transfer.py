@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -109,6 +110,35 @@ def test_a_bundle_measures_elsewhere(app, tiny, tmp_path):
     model = load_latency(tmp_path / "run" / "latency_board.json")
     assert len(model.latencies_ms) == 5
     assert model.provenance["sources"][0]["device"] == "known_ms"
+
+
+def test_a_machine_behind_ssh_is_measured(app, tiny, loopback, tmp_path):
+    """Ten chosen sub-networks there, a cut connection on the way; the same command goes on."""
+    there = ["host=me@127.0.0.1", f"python={sys.executable}", f"ssh='{shlex.join(loopback.ssh)}'"]
+    arguments = [*tiny, *there, "hardware.name=board", f"output={tmp_path}"]
+    (loopback.folder / "cut").write_text("group 1 of")
+    ran = app("profile", *arguments)
+    assert ran.code != 0
+    assert "me@127.0.0.1, measuring: the connection failed or was cut" in ran.err
+    assert not (tmp_path / "latency_board.json").exists()
+    ran = app("profile", *arguments)
+    assert ran.code == 0, ran.err
+    assert "5 measurements and 1 known device:" in ran.out
+    model = load_latency(tmp_path / "latency_board.json")
+    assert model.device.name == "board"
+    assert len(model.latencies_ms) == len(set(model.architectures)) == 5
+    assert model.error["n_architectures"] == 5
+    assert "onnxruntime" in model.provenance["versions"]
+    again = app("profile", *arguments)
+    assert again.code == 0, again.err
+    np.testing.assert_array_equal(load_latency(tmp_path / "latency_board.json").latencies_ms, model.latencies_ms)
+
+
+def test_a_machine_that_cannot_be_reached_is_named(app, tiny, tmp_path):
+    ran = app("profile", *tiny, "host=nowhere", "ssh='ssh -F none -p 1'", f"output={tmp_path}")
+    assert ran.code == 2
+    assert len(ran.err.strip().splitlines()) <= 2
+    assert "nowhere" in ran.err
 
 
 @pytest.mark.parametrize(
