@@ -55,7 +55,7 @@ class Choice:
         repeat: number of positions (one gene each), or None for a scalar.
         active: per position, when the gene matters (see `When`, `within_depth`); None: always.
         aliases: per position, values that build the same network as another one, as `{value: canonical value}`.
-        allowed: per position, the values that are possible there, a part of `values`; None: all of them.
+        allowed: per position, which of `values` are possible there; None: all of them.
     """
 
     name: str
@@ -79,7 +79,8 @@ class Choice:
 
     def values_at(self, position: int) -> tuple[Any, ...]:
         """The values that are possible at one position."""
-        return tuple(self.allowed(position)) if self.allowed else self.values
+        possible = self.values if self.allowed is None else self.allowed(position)
+        return tuple(value for value in self.values if value in possible)
 
     def label(self, position: int) -> str:
         """Name of one gene: `"ks[3]"`, or the plain name of a scalar choice."""

@@ -277,7 +277,10 @@ class SearchSpace:
         label = choice.label(position)
         aliases = choice.aliases(position) if choice.aliases else {}
         values = choice.values_at(position)
-        canonical = tuple(values.index(aliases.get(value, value)) for value in values)
+        if not values:
+            raise ValueError(f"{label}: none of {choice.values} is possible there")
+        same = [aliases.get(value, value) for value in values]
+        canonical = tuple((values if value in values else same).index(value) for value in same)
         rule = choice.active(position) if choice.active else None
         if rule is None:
             return _Gene(label, values, canonical)

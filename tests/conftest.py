@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -15,6 +16,16 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 SHARED = Path(__file__).parents[2] / "shared"
 SSH_SERVER = Path(__file__).parent / "ssh_server.py"
+
+
+def pytest_collection_finish():
+    """What is imported until here stays: the collector of garbage, which tests run too, need not look at it each time."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish():
+    gc.unfreeze()
 
 
 @pytest.fixture

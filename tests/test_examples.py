@@ -1,7 +1,10 @@
 """The examples and the README's code do what they say."""
 
 import runpy
+from dataclasses import replace
 from pathlib import Path
+
+from supernet import SearchSpace
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,10 +30,18 @@ def test_the_python_interface_takes_less_than_25_lines():
     assert all(len(python_code(section).strip().splitlines()) < 25 for section in (PROGRAM, CUSTOM))
 
 
+def part(space):
+    """Few of the blocks to measure."""
+    values = {"ks": (3,), "e": (3, 4), "d": (2,), "r": (8,)}
+    return SearchSpace(*(replace(choice, values=values[choice.name]) for choice in space.choices))
+
+
 def test_the_code_of_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    program = python_code(PROGRAM)
-    exec(compile(program.replace("budget=80", "budget=8"), "README.md", "exec"), {})
+    lines = python_code(PROGRAM).replace("budget=80", "budget=8").splitlines()
+    (made,) = (number for number, line in enumerate(lines) if line.startswith("net = "))
+    lines.insert(made + 1, "net.space = part(net.space)")
+    exec(compile("\n".join(lines), "README.md", "exec"), {"part": part})
     assert (tmp_path / "bundle" / "run.py").is_file()
     names = {}
     exec(compile(python_code(CUSTOM), "README.md", "exec"), names)

@@ -44,17 +44,20 @@ def test_every_backend_measures_a_model(backend):
     found = measure(model, torch.randn(2, 3, 16, 16), here(backend, batch_size=2), QUICK)
     low, first, third, high = found.quantiles_ms
     assert 0 < low <= first <= third <= high
-    assert low <= found.median_ms <= high
+    assert 0 < found.median_ms <= third  # of the undisturbed samples, which may all lie below the lowest tenth of all
     assert found.repeats >= QUICK.rounds
     assert found.spread == pytest.approx((third - first) / found.median_ms)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_more_work_takes_longer(backend):
-    small, large = (nn.Conv2d(16, width, 3, padding=1).eval() for width in (8, 128))
-    inputs = torch.randn(1, 16, 48, 48)
-    device = here(backend)
-    assert measure(large, inputs, device, QUICK).median_ms > 2 * measure(small, inputs, device, QUICK).median_ms
+    inputs, device = torch.randn(1, 16, 48, 48), here(backend)
+
+    def quickest(width):  # what runs beside the tests slows some measurements down, and never makes one quicker
+        model = nn.Conv2d(16, width, 3, padding=1).eval()
+        return min(measure(model, inputs, device, QUICK).quantiles_ms[0] for _ in range(3))
+
+    assert quickest(128) > 2 * quickest(8)
 
 
 class First(nn.Module):
@@ -233,8 +236,9 @@ def test_what_other_programs_take_of_the_processor_does_not_count():
         other.kill()
         other.communicate()
         os.sched_setaffinity(0, before)
-    assert np.median(waits) > 0.5 * np.median(works)
-    assert found.median_ms == pytest.approx(np.median(works), rel=0.25)
+    worked = Measurement.of(works, len(works), 1).median_ms
+    assert np.median(waits) > 0.5 * worked
+    assert found.median_ms == pytest.approx(worked, rel=0.4)
 
 
 def test_too_few_rounds_are_refused():

@@ -51,6 +51,7 @@ def test_accuracy_has_a_spread_that_a_search_can_use(net, task):
     assert top1(net, net.largest, task, "test") >= 97.5
 
 
+@pytest.mark.slow
 def test_accuracy_follows_size(net, task):
     architectures = [net.smallest, *net.space.sample(14, seed=11), net.largest]
     macs = net.costs(architectures)["macs"]

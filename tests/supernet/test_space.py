@@ -4,6 +4,7 @@ import itertools
 import json
 import pickle
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -166,7 +167,18 @@ def test_wrong_genes_are_named():
         space.canonical(np.zeros((2, 3), dtype=int))
 
 
+def test_fewer_values_are_fewer_at_every_position():
+    depths = Choice("d", (1, 2, 3), 2, allowed=((1, 2, 3), (2, 3)).__getitem__)
+    fewer = SearchSpace(replace(depths, values=(1, 2)))
+    assert {architecture["d"] for architecture in fewer.sample(2)} == {(1, 2), (2, 2)}
+    assert fewer.size == 2
+    heads = Choice("heads", (1, 2, 3, 4), aliases=lambda position: {2: 1, 3: 1})
+    assert SearchSpace(replace(heads, values=(2, 3, 4))).size == 2
+
+
 def test_broken_spaces_are_refused():
+    with pytest.raises(ValueError, match=r"d\[1\]: none of \(1,\) is possible there"):
+        SearchSpace(Choice("d", (1,), 2, allowed=((1,), (2, 3)).__getitem__))
     with pytest.raises(ValueError, match="distinct names"):
         SearchSpace(Choice("a", (1,)), Choice("a", (2,)))
     with pytest.raises(ValueError, match="values must be distinct"):

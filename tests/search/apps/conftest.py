@@ -42,7 +42,7 @@ def run_in_process(name, *arguments):
     return Ran(code, out.getvalue(), err.getvalue())
 
 
-def stand_in_table(net, device, path):
+def stand_in_table(net, device, backend, path):
     """A latency table without measuring: blocks cost what their MACs say."""
     from hardware import Device, LatencyTable, Measurement
     from hardware.backends import create
@@ -53,9 +53,8 @@ def stand_in_table(net, device, path):
     blocks = net.block_map.blocks
     times = {b.key: 0.001 + b.macs * 1e-7 for b in blocks if not b.key.startswith(REST)}
     measured = {key: Measurement(ms, (ms, ms, ms, ms), 1, True) for key, ms in times.items()}
-    origin = provenance(create(device.partition("_")[0]).versions())
-    its_device = Device(device, backend=device.partition("_")[0])
-    LatencyTable(its_device, net.block_map.slots, [b.key for b in blocks], measured, [], origin).save(path)
+    origin = provenance(create(backend).versions())
+    LatencyTable(Device(device, backend), net.block_map.slots, [b.key for b in blocks], measured, [], origin).save(path)
 
 
 @pytest.fixture(scope="session")
@@ -67,8 +66,8 @@ def app():
 def own(tmp_path_factory):
     """A folder of a user's own configurations, and modules that Python finds.
 
-    Holds supernet=small, the embedded one at low resolutions, supernet=tiny with another space, hardware=mine, and
-    task=accidental, which takes task.log=FILE and task.accidents=[[N,what happens at validation N]].
+    Holds supernet=small, a part of the embedded one, supernet=tiny with another space, hardware=mine, task=few, the first
+    images of digits, and task=accidental, which takes task.log=FILE and task.accidents=[[N,what happens at validation N]].
     """
     folder = tmp_path_factory.mktemp("own")
     for name, text in FILES.items():
@@ -81,19 +80,19 @@ def own(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def table(own, tmp_path_factory):
-    """A ready latency table of supernet=small for onnxruntime_cpu; one for torch_cpu lies beside it."""
+    """A ready latency table of supernet=small for onnxruntime_cpu; those of torch_cpu and mine lie beside it."""
     from accidents_for_tests import small
 
     folder, net = tmp_path_factory.mktemp("tables"), small()
-    for device in ("onnxruntime_cpu", "torch_cpu"):
-        stand_in_table(net, device, folder / f"latency_{device}.json")
+    for device, backend in (("onnxruntime_cpu", "onnxruntime"), ("torch_cpu", "torch"), ("mine", "onnxruntime")):
+        stand_in_table(net, device, backend, folder / f"latency_{device}.json")
     return folder / "latency_onnxruntime_cpu.json"
 
 
 @pytest.fixture(scope="session")
 def small(own, table):
     """Arguments of a small search."""
-    quick = ["predictor=ridge", "tactic.population=20", "tactic.generations=4", "+task.n_calibration=32"]
+    quick = ["predictor=ridge", "tactic.population=20", "tactic.generations=4", "task=few", "+task.n_calibration=32"]
     return [f"latency_table={table}", "budget=8", *quick, "supernet=small", "--config-dir", own]
 
 
@@ -122,6 +121,7 @@ FILES = {
     "supernet/small.yaml": "_target_: accidents_for_tests.small\nname: digits_mobilenetv3\ncheckpoint: embedded\n",
     "supernet/tiny.yaml": "_target_: accidents_for_tests.Tiny\n",
     "hardware/mine.yaml": "_target_: hardware.Device\nname: mine\nbackend: onnxruntime\nthreads: 1\nbatch_size: 1\n",
+    "task/few.yaml": "_target_: accidents_for_tests.few\n",
     "task/accidental.yaml": "_target_: accidents_for_tests.Accidental\nlog: ???\naccidents: []\n",
     "accidents_for_tests.py": '''
 """Super-networks and a task for tests."""
@@ -135,8 +135,13 @@ from supernet.tasks import digits
 
 def small(name="digits_mobilenetv3", checkpoint="embedded"):
     net = supernet.create(name, checkpoint=checkpoint)
-    net.space = SearchSpace(*(replace(c, values=(8, 16)) if c.name == "r" else c for c in net.space.choices))
+    fewer = {"ks": (3, 5), "e": (3, 4), "d": (2, 3), "r": (8, 16)}
+    net.space = SearchSpace(*(replace(choice, values=fewer[choice.name]) for choice in net.space.choices))
     return net
+
+def few(**settings):
+    task = digits(**settings)
+    return replace(task, splits={name: images.subset(range(100)) for name, images in task.splits.items()})
 
 class Tiny(SuperNetwork):
     space = SearchSpace(Choice("width", (4, 8, 16)), Choice("kernel", (1, 3, 5)))
@@ -149,7 +154,7 @@ class Tiny(SuperNetwork):
 
 class Accidental:
     def __init__(self, log, accidents, **settings):
-        self._digits, self._log, self._accidents = digits(**settings), Path(log), dict(accidents)
+        self._digits, self._log, self._accidents = few(**settings), Path(log), dict(accidents)
 
     def __getattr__(self, name):
         if name.startswith("__"):

@@ -46,7 +46,7 @@ def test_a_killed_search_goes_on_as_if_nothing_had_happened(start, app, own, acc
     folder = tmp_path / "elsewhere" / "here"
     command = [*accidental, "deploy=none"]
     accident = ["task.accidents=[[6,SIGKILL]]", "output=here"]
-    killed = start("search", *command, *accident, PYTHONPATH=str(own))
+    killed = start("search", *command, *accident, PYTHONPATH=os.pathsep.join([str(own), *sys.path]))
     assert killed.returncode == -signal.SIGKILL
     assert not (folder / "results.csv").exists()
     ran = app("search", *command, f"output={folder}")

@@ -122,7 +122,8 @@ def test_searching_and_deploying_a_translation_super_network(searched):
 
 def test_deploying_by_constraint_takes_the_best_bleu(app, searched, tmp_path):
     folder, _ = searched
-    ran = app("deploy", f"search={folder}", "where=latency <= 1000", f"output={tmp_path / 'best'}")
+    settings = ["where=latency <= 1000", "format=onnx", f"output={tmp_path / 'best'}"]
+    ran = app("deploy", f"search={folder}", *settings)
     assert ran.code == 0, ran.err
     metrics = json.loads((tmp_path / "best" / "metrics.json").read_text())
     assert metrics["measured"]["validation_bleu"] == pytest.approx(pd.read_csv(folder / "front.csv")["bleu"].max())
@@ -170,11 +171,10 @@ def test_training_searching_and_deploying_a_classifier_of_texts(app, films, tmp_
     kept = [f"supernet.checkpoint={tmp_path / 'trained' / 'weights.safetensors'}"]
     kept.append(f"task.tokenizer={tmp_path / 'trained' / 'tokenizer.json'}")
     ran = app(
-        "search", *net, *task, *kept, *QUICK, "objectives=[accuracy,macs]", "hardware=torch_cpu",
-        f"output={tmp_path / 'searched'}",
+        "search", *net, *task, *kept, *QUICK, "objectives=[accuracy,macs]", f"output={tmp_path / 'searched'}",
     )  # fmt: skip
     assert ran.code == 0, ran.err
-    (bundle,) = (tmp_path / "searched" / "bundle" / "torch_cpu").iterdir()
+    (bundle,) = (tmp_path / "searched" / "bundle" / "onnxruntime_cpu").iterdir()
     command = [sys.executable, bundle / "run.py", "a good film", "--repeats", "2"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
