@@ -19,7 +19,7 @@ SSH_SERVER = Path(__file__).parent / "ssh_server.py"
 
 
 def pytest_collection_finish():
-    """What is imported until here stays: the collector of garbage, which tests run too, need not look at it each time."""
+    """What is imported until here stays: whoever collects garbage need not look at it each time."""
     gc.collect()
     gc.freeze()
 

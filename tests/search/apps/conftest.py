@@ -66,8 +66,8 @@ def app():
 def own(tmp_path_factory):
     """A folder of a user's own configurations, and modules that Python finds.
 
-    Holds supernet=small, a part of the embedded one, supernet=tiny with another space, hardware=mine, task=few, the first
-    images of digits, and task=accidental, which takes task.log=FILE and task.accidents=[[N,what happens at validation N]].
+    Holds supernet=small, a part of the embedded one, supernet=tiny with another space, hardware=mine, task=few, the
+    first digits, and task=accidental, which takes task.log=FILE and task.accidents=[[N,what happens at validation N]].
     """
     folder = tmp_path_factory.mktemp("own")
     for name, text in FILES.items():
