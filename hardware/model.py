@@ -62,6 +62,9 @@ class LatencyModel(Protocol):
 class Saved(ABC):
     """A latency model that is kept in a JSON file."""
 
+    device: Device
+    error: dict[str, float]
+
     @abstractmethod
     def describe(self) -> dict[str, Any]:
         """All of it as JSON-compatible data."""
@@ -70,6 +73,10 @@ class Saved(ABC):
     @abstractmethod
     def from_description(cls, data: Mapping[str, Any], path: str | Path) -> Self:
         """What `describe` described. Raises TableError, which names the file, for anything else."""
+
+    def __repr__(self) -> str:
+        error = ", ".join(f"{name} {value:.4g}" for name, value in self.error.items()) or "not known"
+        return f"{type(self).__name__}(device {self.device.name!r}, error: {error})"
 
     def save(self, path: str | Path) -> None:
         """Writes one JSON file (atomically)."""

@@ -46,7 +46,7 @@ DESCRIPTIONS = {
 """All genes, or the ten averaged features that HAT's authors publish (arXiv:2005.14187)."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LatencyPredictor(Saved):
     """A latency model fitted to whole networks that were measured on a device; see `LatencyModel`.
 

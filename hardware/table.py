@@ -40,7 +40,7 @@ class Probe:
         return float(np.median(self.medians_ms))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LatencyTable(Saved):
     """Latency in ms of every architecture of a space on one device: the sum of its blocks, corrected.
 
@@ -88,6 +88,16 @@ class LatencyTable(Saved):
         latencies = sorted((key, measurement.median_ms) for key, measurement in self.blocks.items())
         decisive = [self.device.describe(), latencies, self.correction.describe(), self.empty_call_ms]
         return digest(decisive)
+
+    def require(self, net: SuperNetwork) -> None:
+        """Raises TableError where this is no table of `net`: of other choices, or of blocks of another structure."""
+        mistake = f"the latency table of device {self.device.name!r} is not of {net.title}"
+        if net.space.fingerprint != self.space.fingerprint:
+            raise TableError(f"{mistake} but of another search space, {self.space}")
+        ids = net.inference_map.ids([net.smallest, net.largest]).ravel().tolist()
+        blocks = {net.inference_map.blocks[i] for i in ids if i >= 0}
+        if other := sorted(block.slot for block in blocks if block.key not in self.keys):
+            raise TableError(f"{mistake}: {len(other)} of its blocks have another structure, as {other[0]} has")
 
     def latency(self, architectures: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
         """Predicted latency in ms of a batch on the device, shape (n_architectures,); NaN where a block is missing.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import SearchError
-from search.objective import Measure, require_values, scope_of
+from search.objective import Measure, measured_values, scope_of
 from search.store import Measurement, Store
 from supernet.architecture import Architecture
 
@@ -51,10 +51,11 @@ class Descriptor:
     def values(self, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
         """Shape (n_architectures,), NaN where it is not finite. Raises SearchError where `measure` fails."""
         try:
-            values = np.asarray(self.measure(list(architectures)), dtype=np.float64)
+            values = measured_values(f"descriptor {self.name!r}", self.measure, architectures)
+        except SearchError:
+            raise
         except Exception as error:
             raise SearchError(f"descriptor {self.name!r} failed: {type(error).__name__}: {error}") from error
-        require_values(f"descriptor {self.name!r}", values, len(architectures))
         return np.where(np.isfinite(values), values, np.nan)
 
 

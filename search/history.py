@@ -59,6 +59,10 @@ class History:
         """Of the problem."""
         return self.problem.constraints
 
+    def __repr__(self) -> str:
+        names = ", ".join(self.problem.names)
+        return f"History({len(self)} architectures, {len(self.pending)} pending, of {names})"
+
     def __len__(self) -> int:
         return len(self.genes)
 

@@ -18,6 +18,7 @@ Goal = Literal["max", "min"] | None
 
 _RESERVED = ("architecture", "status", "error", "batch")
 _OPERATORS = ("<=", ">=")
+_LONGEST = 80
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,10 @@ class Objective:
         if not self.scope:
             object.__setattr__(self, "scope", scope_of(self.measure))
 
+    def __repr__(self) -> str:
+        kind = "expensive" if self.expensive else "cheap"
+        return f"Objective({self.name!r}, goal={self.goal!r}, {kind}, measure={_described(self.measure)})"
+
     @property
     def device(self) -> str:
         """The device that the name ends in, as in "latency@phone"; "" where it counts for all devices."""
@@ -80,17 +85,31 @@ class Objective:
 
     def values(self, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
         """Measured values, shape (n_architectures,). Raises SearchError for another shape than that."""
-        values = np.asarray(self.measure(list(architectures)), dtype=np.float64)
-        require_values(f"objective {self.name!r}", values, len(architectures))
-        return values
+        return measured_values(f"objective {self.name!r}", self.measure, architectures)
 
 
-def require_values(what: str, values: NDArray[np.float64], n: int) -> None:
-    """Raises SearchError unless the values measured of n architectures have shape (n,)."""
+def measured_values(what: str, measure: Measure, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
+    """What `measure` returns of n architectures, shape (n,). Raises SearchError for anything but n numbers."""
+    n = len(architectures)
+    given = measure(list(architectures))
+    wanted = f"{what}: measure must return an array of shape ({n},) for {n} architectures"
+    try:
+        values = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise SearchError(f"{wanted}, got {_shortened(given)} ({error})") from error
     if values.shape != (n,):
-        raise SearchError(
-            f"{what}: measure must return an array of shape ({n},) for {n} architectures, got shape {values.shape}"
-        )
+        raise SearchError(f"{wanted}, got " + (f"shape {values.shape}" if values.ndim else _shortened(given)))
+    return values
+
+
+def _described(measure: Measure) -> str:
+    """The name of a function or method, or of the class of an object that is called; no data that it holds."""
+    return getattr(measure, "__qualname__", type(measure).__name__)
+
+
+def _shortened(value: Any) -> str:
+    text = f"{type(value).__name__} {value!r}"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def scope_of(measure: Measure) -> str:

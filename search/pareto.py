@@ -34,6 +34,10 @@ def hypervolume(points: ArrayLike, reference: ArrayLike, goals: Sequence[Goal]) 
         goals: "max" or "min" per objective; None where it does not count.
     """
     minimised = _minimised(points, goals)
+    if np.shape(reference) != (len(goals),):
+        raise SearchError(
+            f"reference must have shape ({len(goals)},) for {len(goals)} goals, got {np.shape(reference)}"
+        )
     corner = _minimised(np.asarray(reference, dtype=np.float64)[None], goals)[0]
     if np.isnan(corner).any():
         raise SearchError(f"the reference point must have no NaN, got {reference!r}")

@@ -36,6 +36,10 @@ class Result:
     identity: Mapping[str, Any]
     ended: str
 
+    def __repr__(self) -> str:
+        names, n_front = ", ".join(self.history.problem.names), int(self.history.pareto.sum())
+        return f"Result({len(self.history)} architectures, {n_front} on the front of {names}; {self.ended})"
+
     @cached_property
     def frame(self) -> "pd.DataFrame":
         """One row per evaluated architecture, in order of evaluation.

@@ -1,6 +1,7 @@
 """From architectures to blocks, vectorised: what makes cost counts and latency tables quick for any family."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import groupby
@@ -171,17 +172,30 @@ class BlockMap:
     def _dissect(self, architecture: Architecture) -> dict[str, Block]:
         """The block in every slot of a sub-network."""
         model, run, inputs = self._prepared(architecture)
-        uses = self._captured(model, run, inputs)
+        with self._explaining(architecture, inputs):
+            uses = self._captured(model, run, inputs)
+            whole = 0 if self._declared else count_macs(run, inputs)
         blocks = {}
         for name, use in uses.items():
             key = use.key
             blocks[name] = Block(key, name, architecture, self._costs_of(use, key, name, architecture))
         if not self._declared:
-            macs = count_macs(run, inputs) - sum(use.count_macs() for use in uses.values())
+            macs = whole - sum(use.count_macs() for use in uses.values())
             params = sum(p.numel() for p in model.parameters()) - sum(use.n_parameters for use in uses.values())
             if macs or params:
                 blocks[REST] = Block(f"{REST} {macs} {params}", REST, architecture, lambda: (macs, params))
         return blocks
+
+    @contextmanager
+    def _explaining(self, architecture: Architecture, inputs: tuple[torch.Tensor, ...]) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            shapes = ", ".join(str(tuple(tensor.shape)) for tensor in inputs)
+            raise ValueError(
+                f"{self._net.name}: the sub-network {architecture.to_json()} cannot run on its example inputs of shape "
+                f"{shapes}: set `input_shape` to that of one sample, or override `example_inputs` ({error})"
+            ) from error
 
     def _prepared(self, architecture: Architecture) -> tuple[nn.Module, nn.Module, tuple[torch.Tensor, ...]]:
         """A sub-network without weights, the module that runs it, and what this takes."""

@@ -37,6 +37,11 @@ def within_depth(depth: str, stages: Sequence[int], base: Sequence[int] | int = 
     bases = [base] * len(stages) if isinstance(base, int) else list(base)
 
     def activity(position: int) -> When | None:
+        if position >= len(places):
+            raise ValueError(
+                f"within_depth({depth!r}, {list(stages)}) is a rule for {len(places)} positions: there is no stage of "
+                f"position {position}; make the numbers of blocks add up to the choice's repeat"
+            )
         stage, block = places[position]
         if block < bases[stage]:
             return None
@@ -66,6 +71,8 @@ class Choice:
     allowed: Callable[[int], Sequence[Any]] | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise ValueError(f"a choice needs a name, got {self.name!r}")
         object.__setattr__(self, "values", tuple(self.values))
         if not self.values or len(set(self.values)) != len(self.values):
             raise ValueError(f"choice {self.name!r}: values must be distinct and at least one, got {self.values}")

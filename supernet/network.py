@@ -42,6 +42,8 @@ class SuperNetwork(nn.Module, ABC):
 
     def __init__(self) -> None:
         super().__init__()
+        if not isinstance(getattr(self, "space", None), SearchSpace):
+            raise TypeError(f"{type(self).__name__} has no search space: set `space = SearchSpace(...)` in the class")
         self._skeletons: OrderedDict[Architecture, tuple[nn.Module, list[Place]]] = OrderedDict()
         self.shared = self.build(self.largest)
 
@@ -108,8 +110,11 @@ class SuperNetwork(nn.Module, ABC):
         return None
 
     def published_layout(self) -> Layout | None:
-        """How the family's authors name the tensors of the checkpoints that they publish; None: there are none."""
-        return None
+        """How the family's authors name the tensors of the checkpoints that they publish; None: only as we do.
+
+        By default as the largest sub-network does by itself: a plain `state_dict` of it is a checkpoint.
+        """
+        return Layout("plain", {name: name.removeprefix("shared.") for name in self.state_dict()})
 
     def published_blocks(self, architecture: Mapping[str, Any]) -> Mapping[str, Sequence[str]] | None:
         """What each block of a sub-network (see `block_genes`) runs, as the family's authors name it in latency tables.
@@ -129,7 +134,15 @@ class SuperNetwork(nn.Module, ABC):
                 f"{self.name}: {missing[0]!r} of the sub-network is not part of the largest one; "
                 "build it with the same names, or override `share`"
             )
-        return {p.name: self.slice_shared(p.name, p.owner, p.shape) for p in places if not p.is_repeated}
+        shared = {p.name: self.slice_shared(p.name, p.owner, p.shape) for p in places if not p.is_repeated}
+        for place in places:
+            if not place.is_repeated and shared[place.name].shape != place.shape:
+                raise ValueError(
+                    f"{self.name}: {place.name!r} of the sub-network has shape {tuple(place.shape)}, but the largest "
+                    f"one gives it {tuple(shared[place.name].shape)}: put the values of each choice in ascending "
+                    "order, or override `slice_shared`"
+                )
+        return shared
 
     def forward(self, *inputs: Any, architecture: Architecture | None = None, **named_inputs: Any) -> Any:
         """The sub-network's function through the shared weights: `net(x, architecture)`; gradients reach them."""
@@ -181,6 +194,8 @@ class SuperNetwork(nn.Module, ABC):
     def load_checkpoint(self, path: str | Path) -> None:
         """Loads weights that `save_checkpoint` wrote, or a checkpoint as the family's authors publish it.
 
+        Of a family of your own, that is what `torch.save(model.state_dict(), path)` wrote of the largest sub-network.
+
         Raises CheckpointError (a ValueError) for a file that is truncated or would run code, and for one that does not
         fit: it lists missing, unexpected and misshapen tensors, and says what the file looks like.
         """
@@ -195,7 +210,7 @@ class SuperNetwork(nn.Module, ABC):
             path: the file; folders are made.
             metadata: kept in the header of a file in our own layout.
             layout: "own": safetensors, with the family's name and the space in the header; or the name of the family's
-                published layout ("ofa"), to write a file that the authors' code loads.
+                published layout ("ofa"), to write a file that the authors' code loads; for one of your own, "plain".
 
         Raises ValueError for a layout that the family does not have.
         """

@@ -49,6 +49,8 @@ class SearchSpace:
     """
 
     def __init__(self, *choices: Choice, translate: Translation | None = None) -> None:
+        if others := [choice for choice in choices if not isinstance(choice, Choice)]:
+            raise ValueError(f"a search space is made of choices, as in SearchSpace(Choice(...)), got {others[0]!r}")
         names = [choice.name for choice in choices]
         if not choices or len(set(names)) != len(names):
             raise ValueError(f"a search space needs choices with distinct names, got {names}")
@@ -163,7 +165,9 @@ class SearchSpace:
 
     def encode(self, architectures: Sequence[Mapping[str, Any]]) -> Genes:
         """Canonical genes, shape (n_architectures, n_genes). Raises ArchitectureError as `validate` does."""
-        if not architectures:
+        if isinstance(architectures, (Mapping, str)):
+            raise ArchitectureError(f"expected a list of architectures, got one: {architectures!r}")
+        if not len(architectures):
             return np.zeros((0, self.n_genes), dtype=np.int64)
         origin = self.fingerprint
         if all(isinstance(a, Architecture) and a.origin == origin for a in architectures):
@@ -343,6 +347,8 @@ class SearchSpace:
         return [gene.values for gene in self._genes]
 
     def _encode_one(self, mapping: Mapping[str, Any]) -> Genes:
+        if not isinstance(mapping, Mapping):
+            raise ArchitectureError(f"an architecture maps choices to values, got {mapping!r}")
         values = self._translate(mapping) if self._translate else mapping
         names = [choice.name for choice in self.choices]
         if unknown := [name for name in values if name not in names]:

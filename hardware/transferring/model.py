@@ -20,7 +20,7 @@ _VERSION = 1
 _ARRAYS = ("medians_ms", "directions", "offsets", "weights", "tilts", "left_out_ms", "latencies_ms")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TransferredLatency(Saved):
     """A latency model made by `transfer`; see `LatencyModel`.
 

@@ -29,6 +29,8 @@ def launch(name: str) -> None:
     when interrupted. `HYDRA_FULL_ERROR=1` shows the traceback of mistakes as well.
     """
     mistakes: list[tuple[str, Exception]] = []
+    if "" not in sys.path:
+        sys.path.append("")  # classes that a configuration names may stand in the folder that it is run in
     sys.argv[1:] = prepared(sys.argv[1:])
     try:
         with _errors_passed_on():

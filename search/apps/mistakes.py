@@ -1,6 +1,9 @@
 """What to tell a user whose input was refused: one line that names what was wrong and what to do."""
 
+import difflib
+
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 
@@ -34,7 +37,10 @@ def _missing_config(error: MissingConfigException) -> str:
     group, _, option = str(error.missing_cfg_file or "").rpartition("/")
     if not group:
         return _first_line(error)
-    return f"unknown {group} {option!r}: available are {', '.join(error.options or ()) or 'none'}"
+    options = list(error.options or ())
+    close = difflib.get_close_matches(option, options, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"unknown {group} {option!r}: available are {', '.join(options) or 'none'}{hint}"
 
 
 def _bad_setting(error: OmegaConfBaseException, program: str) -> str:
@@ -42,8 +48,17 @@ def _bad_setting(error: OmegaConfBaseException, program: str) -> str:
     if isinstance(error, MissingMandatoryValue):
         return f"a value is missing: give {name}=..." if name else _first_line(error)
     if isinstance(error, (ConfigAttributeError, ConfigKeyError)):
-        return f"unknown setting {name!r}: {program} --help lists the settings there are"
+        return f"unknown setting {name!r}{_meant(error)}: {program} --help lists the settings there are"
     return _first_line(error) + (f" (setting {name!r})" if name else "")
+
+
+def _meant(error: OmegaConfBaseException) -> str:
+    """The setting beside it whose name is nearest, as a question."""
+    there = [str(name) for name in error.parent_node.keys()] if OmegaConf.is_dict(error.parent_node) else []
+    close = difflib.get_close_matches(str(error.key), there, n=1)
+    return (
+        f" (did you mean {str(error.full_key or error.key).removesuffix(str(error.key))}{close[0]}?)" if close else ""
+    )
 
 
 def _setting(error: HydraException) -> str:

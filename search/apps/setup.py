@@ -1,5 +1,6 @@
 """From a configuration to the objects of a run: super-network, task, device, latency table, objectives."""
 
+import inspect
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -8,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from numpy.typing import NDArray
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import Tensor, nn
 
 from hardware import (
@@ -18,6 +19,7 @@ from hardware import (
     DeviceError,
     LatencyModel,
     LatencyTable,
+    TableError,
     TransferredLatency,
     load_latency,
     measure_end_to_end,
@@ -73,13 +75,22 @@ class Setup:
 
     @cached_property
     def net(self) -> SuperNetwork:
-        """The super-network with its weights; `checkpoint: null` stands for none, so that no family need take it."""
+        """The super-network with its weights, those of `checkpoint` where it names a file.
+
+        A class of your own need not take it: the file is loaded once the super-network is made.
+        """
         if self.whole is not None:
             return self.whole.net
-        settings = self.config.supernet
-        if "checkpoint" in settings and not OmegaConf.is_missing(settings, "checkpoint") and not settings.checkpoint:
-            settings = {key: settings[key] for key in settings if key != "checkpoint"}
+        settings = self.config.supernet.copy()
+        given = "checkpoint" in settings or OmegaConf.is_missing(settings, "checkpoint")
+        path = settings.checkpoint if given else None  # raises where it is mandatory and missing
+        later = not (path and _takes(str(settings.get("_target_")), "checkpoint"))
+        if later:
+            with open_dict(settings):
+                settings.pop("checkpoint", None)
         net: SuperNetwork = instantiate(settings)
+        if path and later:
+            net.load_checkpoint(path)
         return net.eval()
 
     @cached_property
@@ -203,6 +214,11 @@ class Setup:
         table = load_latency(path)
         if table.space.fingerprint != self.net.space.fingerprint:
             raise SearchError(f"{path} is a latency table of another search space than {self.net.name}'s")
+        if isinstance(table, LatencyTable):
+            try:
+                table.require(self.net)
+            except TableError as error:
+                raise SearchError(f"{path}: {error}") from error
         there, here = ({k: v for k, v in d.describe().items() if k != "name"} for d in (table.device, self.device))
         if there != here:
             raise SearchError(
@@ -285,6 +301,15 @@ def described_error(table: LatencyModel) -> str:
         f"mean error {table.error['mape_percent']:.1f} %, rank correlation {table.error['spearman']:.3f} "
         f"on {table.error['n_architectures']:.0f} sub-networks outside the fit"
     )
+
+
+def _takes(target: str, name: str) -> bool:
+    """Whether what a configuration names takes an argument; so be it where nothing has that name."""
+    try:
+        parameters = inspect.signature(get_object(target)).parameters
+    except Exception:  # said better when it is called
+        return True
+    return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
 def _settings(device: dict[str, object]) -> str:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from search.errors import SearchError
 from search.objective import Objective
 from supernet.architecture import Architecture
 
@@ -53,6 +54,8 @@ def perform(job: Job) -> Outcome:
         value = float(job.objective.values([job.architecture])[0])
         if not np.isfinite(value):
             value, error = float("nan"), f"the measured value is {value}"
+    except SearchError as failure:
+        error = str(failure)
     except Exception as failure:
         error = f"{type(failure).__name__}: {failure}"
     return Outcome(job, value, error, time.perf_counter() - start)

@@ -20,12 +20,15 @@ class ImageSet(Protocol):
     def __getitem__(self, index: int, /) -> tuple[Image.Image, int]: ...
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ImageArray:
     """Images held in memory: uint8 [n, height, width] (grey) or [n, height, width, 3], and int labels [n]."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
+
+    def __repr__(self) -> str:
+        return f"ImageArray({len(self)} images of {' x '.join(map(str, self.images.shape[1:]))})"
 
     def __len__(self) -> int:
         return len(self.images)
@@ -44,12 +47,15 @@ class ImageArray:
         return hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes() + labels.tobytes()).hexdigest()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ImageFiles:
     """Image files below `root`: paths relative to it, and their labels."""
 
     root: Path
     files: tuple[tuple[str, int], ...]
+
+    def __repr__(self) -> str:
+        return f"ImageFiles({len(self)} images in {self.root})"
 
     def __len__(self) -> int:
         return len(self.files)

@@ -99,6 +99,15 @@ def test_scope_tells_tables_of_different_latencies_apart(table, tmp_path):
     assert dataclasses.replace(table, device=Device("there", "torch")).scope != table.scope
 
 
+def test_a_table_says_of_which_super_network_it_is_not(net, table):
+    table.require(net)
+    with pytest.raises(TableError, match="device 'here' is not of .*: .* of its blocks have another structure"):
+        table.require(tiny_net(num_classes=7))
+    with pytest.raises(TableError, match="another search space"):
+        table.require(tiny_net(depths=(1, 2, 3)))
+    assert repr(table).startswith("LatencyTable(device 'here', error: ")
+
+
 def test_look_up_is_vectorised(net, table):
     import time
 

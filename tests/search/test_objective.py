@@ -29,6 +29,20 @@ def test_an_objective_checks_the_shape_of_what_it_measures(space):
         Objective("a", measure=lambda a: np.ones((len(a), 1))).values(space.sample(3))
 
 
+@pytest.mark.parametrize("given", ["97.2", None, 97.0, {"top1": 3.0}, ["much"]])
+def test_what_is_no_array_of_numbers_is_shown(space, given):
+    with pytest.raises(
+        SearchError, match=r"must return an array of shape \(1,\) for 1 architectures, got \w+ "
+    ) as raised:
+        Objective("a", measure=lambda _: given).values(space.sample(1))
+    assert repr(given) in str(raised.value)
+
+
+def test_an_objective_is_shown_without_the_data_of_its_measure():
+    objective = Objective("a", goal="min", measure=np.ones(9000).tolist().__contains__, expensive=False)
+    assert repr(objective) == "Objective('a', goal='min', cheap, measure=list.__contains__)"
+
+
 def test_errors_are_value_errors():
     assert issubclass(ConstraintError, SearchError)
     assert issubclass(SearchError, ValueError)

@@ -70,6 +70,7 @@ def test_the_default_reference_lies_a_tenth_beyond_the_worst():
         ([[1.0]], [0.0], ["up"]),
         ([1.0], [0.0], ["max"]),
         ([[1.0]], [np.nan], ["max"]),
+        ([[1.0, 2.0]], [0.0], ["max", "min"]),
     ],
 )
 def test_wrong_shapes_and_goals_are_refused(points, reference, goals):

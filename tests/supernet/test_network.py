@@ -154,3 +154,44 @@ def test_a_builder_whose_parts_are_not_in_the_largest_is_told_so():
     net = Renaming()
     with pytest.raises(ValueError, match=r"'a.weight' of the sub-network is not part of the largest one"):
         net.share(net.smallest)
+
+
+class Linear(SuperNetwork):
+    space = SearchSpace(Choice("width", (2, 4)))
+    input_shape = (4,)
+
+    def build(self, architecture):
+        return nn.Sequential(nn.Linear(4, architecture["width"]), nn.Linear(architecture["width"], 3))
+
+
+def test_the_state_dict_of_the_largest_sub_network_is_a_checkpoint_of_a_family_of_ones_own(tmp_path):
+    net, theirs = Linear(), Linear().shared
+    torch.save(theirs.state_dict(), tmp_path / "theirs.pt")
+    net.load_checkpoint(tmp_path / "theirs.pt")
+    x = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(net(x, net.largest), theirs(x))
+    net.save_checkpoint(tmp_path / "back.pt", layout="plain")
+    theirs.load_state_dict(torch.load(tmp_path / "back.pt", weights_only=True)["state_dict"])
+    torch.save({"0.weight": torch.zeros(4, 4)}, tmp_path / "part.pt")
+    with pytest.raises(supernet.CheckpointError, match=r"3 missing: 0.bias, 1.weight, 1.bias"):
+        net.load_checkpoint(tmp_path / "part.pt")
+
+
+def test_mistakes_in_a_family_of_ones_own_are_named():
+    class Nowhere(Linear):
+        space = None
+
+    with pytest.raises(TypeError, match="Nowhere has no search space"):
+        Nowhere()
+
+    class Descending(Linear):
+        space = SearchSpace(Choice("width", (4, 2)))
+
+    with pytest.raises(ValueError, match=r"'0.weight' .* has shape \(4, 4\), but the largest one gives it \(2, 4\)"):
+        Descending().extract({"width": 4})
+
+    class Shapeless(Linear):
+        input_shape = (3, 224, 224)
+
+    with pytest.raises(ValueError, match=r"on its example inputs of shape \(1, 3, 224, 224\): set `input_shape`"):
+        Shapeless().costs([{"width": 2}])

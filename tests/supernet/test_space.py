@@ -190,6 +190,24 @@ def test_broken_spaces_are_refused():
             Choice("a", (1, 2), active=lambda i: When("b", test=bool)),
             Choice("b", (1, 2), active=lambda i: When("a", test=bool)),
         )
+    with pytest.raises(ValueError, match=r"a rule for 3 positions: there is no stage of position 3"):
+        SearchSpace(Choice("a", (1, 2), 4, within_depth("d", [3])), Choice("d", (1, 2, 3)))
+    with pytest.raises(ValueError, match="made of choices"):
+        SearchSpace({"a": (1, 2)})
+    with pytest.raises(ValueError, match="needs a name"):
+        Choice(3, (1, 2))
+
+
+def test_what_is_no_architecture_and_no_list_of_them_is_named():
+    space = staged()
+    one = space.smallest
+    with pytest.raises(ArchitectureError, match="maps choices to values, got 'abc'"):
+        space.validate("abc")
+    with pytest.raises(ArchitectureError, match="maps choices to values"):
+        space.validate([one])
+    for single in (one, dict(one), "abc"):
+        with pytest.raises(ArchitectureError, match="expected a list of architectures, got one"):
+            space.encode(single)
 
 
 def test_an_architecture_is_an_immutable_hashable_mapping():

@@ -41,6 +41,9 @@ class ParallelText:
     sources: tuple[str, ...]
     targets: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        return f"ParallelText({len(self)} pairs)"
+
     def __len__(self) -> int:
         return len(self.sources)
 

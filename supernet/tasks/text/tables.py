@@ -25,6 +25,9 @@ class TextSet:
     texts: tuple[Text, ...]
     labels: tuple[int, ...]
 
+    def __repr__(self) -> str:
+        return f"TextSet({len(self)} texts)"
+
     def __len__(self) -> int:
         return len(self.texts)
 

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -141,3 +142,38 @@ def test_a_profile_of_a_ready_table(app, own, table, tmp_path):
     assert "blocks on onnxruntime_cpu" in ran.out
     assert max(map(len, ran.out.splitlines()[:2])) <= 120
     assert json.loads((tmp_path / "latency_onnxruntime_cpu.json").read_text())["device"]["threads"] == 1
+
+
+OWN_NETWORK = """
+from torch import nn
+from supernet import Choice, SearchSpace, SuperNetwork
+
+class Mine(SuperNetwork):
+    space = SearchSpace(Choice("width", (4, 8, 16)), Choice("kernel", (1, 3)))
+    input_shape = (1, 32, 32)
+
+    def build(self, architecture):
+        width, kernel = architecture["width"], architecture["kernel"]
+        return nn.Sequential(nn.Conv2d(1, width, kernel, padding=kernel // 2), nn.BatchNorm2d(width), nn.ReLU(),
+                             nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 10))
+"""
+
+
+def test_a_super_network_in_the_folder_where_it_is_searched(app, tmp_path, monkeypatch):
+    (tmp_path / "conf/supernet").mkdir(parents=True)
+    (tmp_path / "conf/supernet/mine.yaml").write_text("_target_: network_in_this_folder.Mine\ncheckpoint: null\n")
+    (tmp_path / "network_in_this_folder.py").write_text(OWN_NETWORK)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    own = ["--config-dir", "conf", "supernet=mine"]
+    search = [*own, "objectives=[accuracy,macs]", "budget=4", "predictor=ridge", "deploy=[0]"]
+    first = app("search", *search, "output=first")
+    assert first.code == 0, first.err
+    from network_in_this_folder import Mine
+
+    torch.save(Mine().shared.state_dict(), "mine.pt")
+    second = app("search", *search, "supernet.checkpoint=mine.pt", "output=second")
+    assert second.code == 0, second.err
+    assert (tmp_path / "second/bundle/onnxruntime_cpu/0/run.py").exists()
+    wrong = app("search", *search, "supernet.checkpoint=first/store.sqlite", "output=third")
+    assert (wrong.code, "first/store.sqlite is not a complete" in wrong.err) == (2, True)
