@@ -70,6 +70,7 @@ class BlockMap:
         self.slots = Slots(net.space, genes or {})
         self.blocks: list[Block] = []
         self._known: dict[str, int] = {}
+        self._macs: dict[str, int] = {}
         self._memo: Memo = {}
 
     @classmethod
@@ -154,6 +155,8 @@ class BlockMap:
             for value in range(n_values):
                 changed = base.copy()
                 changed[gene] = value
+                if (changed := self._net.space.canonical(changed[None])[0]).tolist() == base.tolist():
+                    continue
                 after = self._keys(changed)
                 for name in before.keys() | after.keys():
                     deciding = genes.setdefault(name, set())
@@ -180,11 +183,16 @@ class BlockMap:
             key = use.key
             blocks[name] = Block(key, name, architecture, self._costs_of(use, key, name, architecture))
         if not self._declared:
-            macs = whole - sum(use.count_macs() for use in uses.values())
+            macs = whole - sum(self._macs_of(use, blocks[name].key) for name, use in uses.items())
             params = sum(p.numel() for p in model.parameters()) - sum(use.n_parameters for use in uses.values())
             if macs or params:
                 blocks[REST] = Block(f"{REST} {macs} {params}", REST, architecture, lambda: (macs, params))
         return blocks
+
+    def _macs_of(self, use: Use, key: str) -> int:
+        if key not in self._macs:
+            self._macs[key] = use.count_macs()
+        return self._macs[key]
 
     @contextmanager
     def _explaining(self, architecture: Architecture, inputs: tuple[torch.Tensor, ...]) -> Iterator[None]:
@@ -211,7 +219,7 @@ class BlockMap:
         """Costs of a block; those within an inference of many steps, which hardly anybody asks for, when asked for."""
         if self._run is not itself or key in self._known:
             return partial(self._count_again, slot, architecture)
-        costs = use.count_macs(), use.n_parameters
+        costs = self._macs_of(use, key), use.n_parameters
         return lambda: costs
 
     def _count_again(self, slot: str, architecture: Architecture) -> tuple[int, int]:

@@ -8,18 +8,23 @@ _SETTING = re.compile(r"(?P<key>[+~]{0,2}[\w./@:-]+)=(?P<value>.*)", re.DOTALL)
 
 _WORD = re.compile(r"[a-z]+")
 
+_WITHOUT_VALUE = ("-m", "--multirun")
+
 _WITH_PATH = ("--config-dir", "-cd", "--config-path", "-cp")
 
 
-def prepared(arguments: Sequence[str]) -> list[str]:
+def prepared(arguments: Sequence[str], *, acts: bool = False) -> list[str]:
     """The arguments with settings after options, and values quoted where Hydra could not read them.
 
-    A word in front of all, as in `supernet-profile bundle`, is the setting `action`.
+    A word that belongs to no option, as in `supernet-profile bundle`, is the setting `action` of an application that
+    `acts` in several ways.
     The folder of each job of a multirun is named after what varies between the jobs alone, as in `hardware=torch_cpu`.
     """
-    if arguments and _WORD.fullmatch(arguments[0]):
-        arguments = [f"action={arguments[0]}", *arguments[1:]]
     before = ["", *arguments]
+    arguments = [
+        f"action={a}" if acts and _WORD.fullmatch(a) and (b in _WITHOUT_VALUE or not b.startswith("-")) else a
+        for a, b in zip(arguments, before, strict=False)
+    ]
     settings = [_SETTING.fullmatch(a) and b not in _WITH_PATH for a, b in zip(arguments, before, strict=False)]
     ready = [argument for argument, is_setting in zip(arguments, settings, strict=True) if not is_setting]
     ready += [_quoted(argument) for argument, is_setting in zip(arguments, settings, strict=True) if is_setting]

@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from search.apps.arguments import prepared
 from search.apps.mistakes import explained
 
+_ACTING = ("profile", "deploy")
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 _MISTAKES = (ValueError, OSError, HydraException, OmegaConfBaseException)
 
@@ -31,7 +32,7 @@ def launch(name: str) -> None:
     mistakes: list[tuple[str, Exception]] = []
     if "" not in sys.path:
         sys.path.append("")  # classes that a configuration names may stand in the folder that it is run in
-    sys.argv[1:] = prepared(sys.argv[1:])
+    sys.argv[1:] = prepared(sys.argv[1:], acts=name in _ACTING)
     try:
         with _errors_passed_on():
             hydra.main(version_base="1.3", config_path="pkg://conf", config_name=name)(_job(name, mistakes))()

@@ -1,10 +1,13 @@
 """What to tell a user whose input was refused: one line that names what was wrong and what to do."""
 
 import difflib
+import re
 
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+
+_NO_GROUP = re.compile(r"Could not override '([^']+)'")
 
 
 def explained(error: BaseException, program: str) -> str:
@@ -21,8 +24,12 @@ def explained(error: BaseException, program: str) -> str:
 def _text(error: BaseException, where: str, program: str) -> str:
     if isinstance(error, MissingConfigException):
         return _missing_config(error)
+    if isinstance(error, OverrideParseException) and "=" not in error.override:
+        return f"cannot read the argument {error.override!r}: settings are written as key=value"
     if isinstance(error, OverrideParseException):
         return f"cannot read the argument {error.override!r}: {_first_line(error)}"
+    if isinstance(error, ConfigCompositionException) and (group := _NO_GROUP.match(str(error))):
+        return f"{group[1]!r} is no setting of this application: {program} --help lists those that are"
     if isinstance(error, OmegaConfBaseException):
         return _bad_setting(error, program)
     if isinstance(error, OSError) and error.strerror:

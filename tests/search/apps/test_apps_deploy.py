@@ -81,6 +81,8 @@ def test_an_architecture_given_by_hand(app, found, tmp_path, form):
         (["rank=1.5"], ["rank", "1.5", "ends"]),
         (["device=3"], ["device=3", "onnxruntime_cpu"]),
         (["rank=[0,99]"], ["rank=99", "0.."]),
+        (["supernet=ofa_resnet50"], ["'supernet' is no setting of this application", "--help"]),
+        (["undo"], ["unknown action 'undo'", "deploy, overview"]),
         (["action=undo"], ["unknown action 'undo'", "deploy, overview"]),
         (["format=torchscript"], ["unknown bundle format 'torchscript'", "onnx, openvino, torch_export"]),
         (["format={phone: onnx}"], ["format: unknown device 'phone'", "onnxruntime_cpu"]),

@@ -41,6 +41,7 @@ def refused(ran, *parts):
         ("hardware.foo=1", ["unknown setting 'hardware.foo': "]),
         ("hardware.thread=1", ["unknown setting 'hardware.thread' (did you mean hardware.threads?)"]),
         ("+hardware.foo=1", ["hardware", "'foo'"]),
+        ("budget", ["cannot read the argument 'budget'", "key=value"]),
         ("foo[bar=1", ["cannot read the argument 'foo[bar=1'"]),
         ("hardware.backend=foo", ["unknown backend 'foo'", "onnxruntime, ", "torch, "]),
         ("hardware.threads=9999", ["threads", "9999"]),

@@ -41,6 +41,7 @@ def test_a_table_of_a_device_elsewhere(app, there, tmp_path):
     ("arguments", "parts"),
     [
         (["fetch"], ["unknown action 'fetch'", "build, bundle, import"]),
+        (["check=3", "fetch"], ["unknown action 'fetch'"]),
         (["host=-v"], ["host must be", "-v"]),
         (["bundle", "hardware=torch_cpu"], ["onnxruntime", "torch"]),
         (["import", "bundle=/nowhere"], ["/nowhere", "not a profile bundle"]),
