@@ -133,15 +133,23 @@ class Process:
         variance = np.maximum(_variance(scaled, self.hyperparameters) - (solved * solved).sum(axis=0), 0.0)
         return self._mean + self._unit * (cross @ self._weights), self._unit * np.sqrt(variance)
 
+    def mean(self, rows: Floats) -> Floats:
+        """That of `predict` alone, at a fraction of the cost."""
+        _, cross = self._crossed(rows)
+        return np.asarray(self._mean + self._unit * (cross @ self._weights))
+
     def covariance(self, rows: Floats) -> Floats:
         """Posterior covariance [n, n] of f between some rows."""
         scaled, _, solved = self._solved(rows)
         prior = _kernel(scaled, scaled, self.hyperparameters)[0]
         return np.asarray(self._unit**2 * (prior - solved.T @ solved))
 
-    def _solved(self, rows: Floats) -> tuple[Floats, Floats, Floats]:
+    def _crossed(self, rows: Floats) -> tuple[Floats, Floats]:
         scaled = (rows - self._shift) / self._scale
-        cross = _kernel(scaled, self._rows, self.hyperparameters)[0]
+        return scaled, _kernel(scaled, self._rows, self.hyperparameters)[0]
+
+    def _solved(self, rows: Floats) -> tuple[Floats, Floats, Floats]:
+        scaled, cross = self._crossed(rows)
         return scaled, cross, solve_triangular(self._factor, cross.T, lower=True)
 
 
