@@ -285,7 +285,7 @@ def test_the_torch_backend_is_measured_too(net, architecture, tmp_path):
     folder = deploy(net, architecture, hardware.Device("eager", "torch"), tmp_path / "bundle")
     metrics = json.loads((folder / "metrics.json").read_text())
     assert "torch" in metrics["provenance"]["versions"]
-    assert run(folder, "--repeats", 3, absent={"supernet", "hardware", "search", "predictors"})[0] == 0
+    assert metrics["latency"]["median_ms"] > 0
 
 
 # --- accuracy through ONNX Runtime ---

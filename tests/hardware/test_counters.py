@@ -25,7 +25,7 @@ def test_peak_memory_grows_with_weights_and_with_activations(backend):
     small = measure_memory(model(8, 1), torch.randn(1, 3, 16, 16), device)
     wide, large = model(256, 8), model(32, 2)
     weights = sum(p.numel() * p.element_size() for p in wide.parameters())
-    assert weights < measure_memory(wide, torch.randn(1, 3, 16, 16), device) - small < 4 * weights
+    assert 0.9 * weights < measure_memory(wide, torch.randn(1, 3, 16, 16), device) - small < 4 * weights
     activations = 2 * 32 * 256 * 256 * 4  # one layer's input and output
     assert 0.9 * activations < measure_memory(large, torch.randn(1, 3, 256, 256), device) - small < 5 * activations
 
