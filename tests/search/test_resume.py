@@ -52,6 +52,7 @@ objectives = [Objective("accuracy", measure=accuracy, scope="v1"),
 tactic = Dying(tactics.create("linas", predictor=LeastSquares, population=20, generations=4))
 result = search.run(space, objectives, tactic=tactic, budget=30, batch_size=7, seed=int(seed), store=store,
                     progress=lambda history: die("progress", len(history)))
+assert "sklearn" not in sys.modules, "only other tactics need it, and it takes long to import"
 rows = [[a.to_json(), *map(repr, row)] for a, *row in result.frame.itertuples(index=False)]
 print(json.dumps([rows, result.hypervolume()]))
 """
