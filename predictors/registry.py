@@ -28,10 +28,10 @@ def register(name: str) -> Callable[[PredictorClass], PredictorClass]:
     return add
 
 
-def available() -> tuple[str, ...]:
+def available() -> list[str]:
     """Names that `create` takes, sorted."""
     _import_modules()
-    return tuple(sorted(_classes))
+    return sorted(_classes)
 
 
 def create(name: str, **settings: Any) -> Predictor:

@@ -17,9 +17,32 @@ def test_a_custom_super_network_is_searched_and_deployed(tmp_path, monkeypatch):
     assert (tmp_path / "bundle" / "run.py").is_file()
 
 
-def python_code(section):
-    """The first Python block below a heading of the README."""
-    text = (ROOT / "README.md").read_text().split(f"\n## {section}\n")[1]
+def test_a_custom_tactic_predictor_and_objective(tmp_path):
+    example = runpy.run_path(str(ROOT / "examples" / "custom_tactic.py"))
+    results = example["main"](store=str(tmp_path / "store.sqlite"), budget=4)
+    assert [len(result.frame) for result in results.values()] == [4, 4]
+    assert all((result.frame["status"] == "ok").all() for result in results.values())
+    assert results["Linas"].frame["predicted_accuracy"].notna().any()
+
+
+def test_a_custom_device():
+    measured = runpy.run_path(str(ROOT / "examples" / "custom_device.py"))["main"]()
+    assert all(smallest.median_ms < largest.median_ms for smallest, largest in measured.values())
+
+
+def test_searches_are_compared_as_the_guide_says(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, accuracy in (("tactic=linas", 92.0), ("tactic=random", 91.0)):
+        (tmp_path / "runs/compare" / name).mkdir(parents=True)
+        rows = f"id,accuracy,macs,status\n0,{accuracy},4e6,ok\n1,99,1e6,infeasible\n"
+        (tmp_path / "runs/compare" / name / "results.csv").write_text(rows)
+    exec(compile(python_code("Comparing searches", "docs/extending.md"), "extending.md", "exec"), {})
+    assert capsys.readouterr().out == "tactic=linas 2000000.0\ntactic=random 1000000.0\n"
+
+
+def python_code(section, file="README.md"):
+    """The first Python block below a heading of a page."""
+    text = (ROOT / file).read_text().split(f"\n## {section}\n")[1]
     return text.split("```python\n")[1].split("```")[0]
 
 

@@ -60,8 +60,8 @@ def main() -> None:
     parser.add_argument("--backends", nargs="*", default=["cuda", "channels_first", "channels_last"])
     parser.add_argument("--precisions", nargs="*", default=["fp32", "tf32", "fp16"])
     options = parser.parse_args()
-    register("channels_first", ChannelsFirst)
-    register("channels_last", ChannelsLast)
+    register("channels_first")(ChannelsFirst)
+    register("channels_last")(ChannelsLast)
     print("| family | backend | precision | batch | ms | interval | mJ | MB |")
     print("|---|---|---|--:|--:|---|--:|--:|")
     for family in options.families:

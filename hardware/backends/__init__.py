@@ -1,5 +1,8 @@
 """Runtimes that can run a plain model: each a class that follows `Backend`."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from hardware.backends.base import Backend
 from hardware.backends.cuda import CudaCompile, CudaEager, CudaGraphs
 from hardware.backends.imported import Imported
@@ -21,12 +24,19 @@ _BACKENDS: dict[str, type[Backend]] = {
     "torch_compile": TorchCompile,
 }
 
+_Class = TypeVar("_Class", bound=type[Backend])
+
 __all__ = ["Backend", "Runner", "available", "create", "register"]
 
 
-def register(name: str, backend: type[Backend]) -> None:
-    """Makes `Device(backend=name)` use `backend`."""
-    _BACKENDS[name] = backend
+def register(name: str) -> Callable[[_Class], _Class]:
+    """Class decorator: makes `Device(backend=name)` use the `Backend` that it decorates."""
+
+    def add(backend: _Class) -> _Class:
+        _BACKENDS[name] = backend
+        return backend
+
+    return add
 
 
 def available() -> list[str]:
