@@ -33,14 +33,35 @@ def torch_export(part: Part, path: Path) -> None:
 
 
 def executorch(part: Part, path: Path) -> None:
-    """An ExecuTorch program with XNNPACK's kernels for CPUs; axes that vary are at most `MOST` long."""
+    """An ExecuTorch program with XNNPACK's kernels for CPUs; axes that vary are at most `MOST` long.
+
+    XNNPACK takes all that it can; where the program then fails, as some do whose axes vary, matrix products alone.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # notices of the exporter about its own parts
+        from executorch.backends.xnnpack.partition.config import gemm_configs
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import to_edge_transform_and_lower
 
-        lowered = to_edge_transform_and_lower(_exported(part, MOST), partitioner=[XnnpackPartitioner()])
-        path.write_bytes(lowered.to_executorch().buffer)
+        products = [gemm_configs.LinearConfig, gemm_configs.AddmmConfig, gemm_configs.MMConfig]
+        for kernels in (None, products):
+            partitioner = XnnpackPartitioner(configs=kernels)
+            lowered = to_edge_transform_and_lower(_exported(part, MOST), partitioner=[partitioner])
+            path.write_bytes(lowered.to_executorch().buffer)
+            if _runs(part, path):
+                return
+
+
+def _runs(part: Part, path: Path) -> bool:
+    """Whether an ExecuTorch program takes the part's inputs; whether it is right is checked later."""
+    from executorch.runtime import Runtime
+
+    method = Runtime.get().load_program(str(path)).load_method("forward")
+    try:
+        method.execute([tensor.contiguous() for tensor in part.inputs.values()])
+    except RuntimeError:
+        return False
+    return True
 
 
 def _exported(part: Part, most: int | None) -> torch.export.ExportedProgram:
@@ -53,9 +74,10 @@ def _exported(part: Part, most: int | None) -> torch.export.ExportedProgram:
         return int(times) * dims[base] if times else dims[base]
 
     shapes = tuple({axis: dim(name) for axis, name in part.varying.get(given, {}).items()} for given in part.inputs)
+    inputs = tuple(tensor.contiguous() for tensor in part.inputs.values())  # as runtimes pass them
     with torch.no_grad():
         module = part.module.eval()
-        return torch.export.export(module, tuple(part.inputs.values()), dynamic_shapes=_matching(module, shapes))
+        return torch.export.export(module, inputs, dynamic_shapes=_matching(module, shapes))
 
 
 def _matching(module: torch.nn.Module, shapes: tuple[Mapping[int, torch.export.Dim], ...]) -> object:

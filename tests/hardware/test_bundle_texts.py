@@ -284,20 +284,24 @@ def test_a_translation_model_needs_its_task(texts, pairs, tmp_path):
     assert "tokenizers" not in ABSENT
 
 
-@pytest.mark.parametrize("format_", ["openvino", pytest.param("torch_export", marks=pytest.mark.slow)])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("torch_export", "executorch")]
+
+
+@pytest.mark.parametrize("format_", ["openvino", *SLOW])
 def test_other_formats_translate_and_classify_alike(texts, pairs, tmp_path, format_):
     pytest.importorskip({"torch_export": "torch"}.get(format_, format_))
+    absent = ABSENT - ({"torch", "onnx"} if format_ == "executorch" else {"torch"})  # PyTorch's compiler asks for onnx
     net = hat()
     architecture = net.space.validate(dict(net.largest) | {"decoder_arbitrary_ende_attn": [2, 1]})
     device = replace(DEVICE, backend="openvino" if format_ == "openvino" else DEVICE.backend)
     folder = deploy(net, architecture, device, tmp_path / "hat", task=pairs, format=format_)
     assert "not_measured" in json.loads((folder / "metrics.json").read_text())  # left to run.py
-    code, report, _ = run(folder, *SOURCES, "--repeats", 2, absent=ABSENT - {"torch"})
+    code, report, _ = run(folder, *SOURCES, "--repeats", 2, absent=absent)
     assert code == 0
     assert [entry["translation"] for entry in report["predictions"]] == pairs.translate(
         net.extract(architecture), SOURCES
     )
     net = bert()
     folder = deploy(net, net.smallest, DEVICE, tmp_path / "bert", task=texts, format=format_)
-    code, report, _ = run(folder, "A dog runs.", "--repeats", 2, absent=ABSENT - {"torch"})
+    code, report, _ = run(folder, "A dog runs.", "--repeats", 2, absent=absent)
     assert (code, len(report["predictions"][0]["top"])) == (0, 3)
