@@ -19,8 +19,8 @@ def test_a_custom_super_network_is_searched_and_deployed(tmp_path, monkeypatch):
 
 def test_a_custom_tactic_predictor_and_objective(tmp_path):
     example = runpy.run_path(str(ROOT / "examples" / "custom_tactic.py"))
-    results = example["main"](store=str(tmp_path / "store.sqlite"), budget=4)
-    assert [len(result.frame) for result in results.values()] == [4, 4]
+    results = example["main"](store=str(tmp_path / "store.sqlite"), budget=5)
+    assert [len(result.frame) for result in results.values()] == [5, 5]
     assert all((result.frame["status"] == "ok").all() for result in results.values())
     assert results["Linas"].frame["predicted_accuracy"].notna().any()
 
