@@ -99,11 +99,14 @@ def network(family: str, quick: bool) -> supernet.SuperNetwork:
     return supernet.create(family, **(TINY if quick else FAMILIES)[family]).eval()
 
 
-def build(stage: Stage, folder: Path, quick: bool) -> dict[str, Any]:
+def build(stage: Stage, options: argparse.Namespace) -> dict[str, Any]:
     """The table of one stage, in the folder; returns what there is to say about it."""
     begun = time.perf_counter()
+    quick = options.quick
     net = network(stage.family, quick)
-    protocol = Protocol(rounds=3, most_rounds=4) if quick else Protocol(width=0.01 if stage.on_gpu else 0.03)
+    protocol = Protocol(most_rounds=options.most_rounds, width=0.01 if stage.on_gpu else 0.03)
+    if quick:
+        protocol = Protocol(rounds=3, most_rounds=4)
     counts = {"n_probes": 24, "n_held_out": 40}
     if quick:
         counts = {"n_probes": 6, "n_held_out": 4}
@@ -116,7 +119,7 @@ def build(stage: Stage, folder: Path, quick: bool) -> dict[str, Any]:
             last[0] = what
             say(f"{stage.name}: {what} ({total}), {time.perf_counter() - begun:.0f} s")
 
-    path = folder / f"{stage.name}.json"
+    path = options.folder / f"{stage.name}.json"
     table = LatencyTable.build(net, stage.device, path=path, protocol=protocol, progress=report, **counts)
     unseen = [probe for probe in table.probes if probe.held_out]
     return {
@@ -148,7 +151,7 @@ def counters(net: supernet.SuperNetwork, device: Device) -> dict[str, Any]:
 def run(stage: Stage, options: argparse.Namespace) -> None:
     """Builds, prints one JSON line; an error is printed and leaves the other stages alone."""
     try:
-        say(json.dumps(build(stage, options.folder, options.quick)))
+        say(json.dumps(build(stage, options)))
     except Exception:
         say(f"{stage.name} failed:\n{traceback.format_exc(limit=-6)}")
 
@@ -157,6 +160,7 @@ def start(stage: Stage, core: int, options: argparse.Namespace) -> subprocess.Po
     """The stage in a process of its own, on one core."""
     command = [sys.executable, __file__, "--folder", str(options.folder), "--only", stage.name, "--alone"]
     command += ["--prefix", options.prefix, "--families", stage.family, *(["--quick"] if options.quick else [])]
+    command += ["--most-rounds", str(options.most_rounds)]
     return subprocess.Popen([*command, "--core", str(core)], env=os.environ | {"OMP_NUM_THREADS": "1"})
 
 
@@ -173,6 +177,7 @@ def main() -> None:
     parser.add_argument("--families", nargs="*", default=["ofa_mobilenetv3", "ofa_resnet50", "vit", "bert"])
     parser.add_argument("--only", nargs="*", help="stages whose name contains one of these words")
     parser.add_argument("--seconds", type=float, default=480, help="no stage is started later than this")
+    parser.add_argument("--most-rounds", type=int, default=80, help="samples of each model at most (fewer: less exact)")
     parser.add_argument("--quick", action="store_true", help="tiny networks, few repeats: a dry run")
     parser.add_argument("--alone", action="store_true", help="all stages in this process")
     parser.add_argument(
