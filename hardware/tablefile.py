@@ -51,7 +51,10 @@ def parsed(data: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
     """The attributes of a table. Raises TableError, which names the file, for data that are none."""
     try:
         if data.get("format") != _FORMAT or data.get("version") not in _READABLE:
-            raise TableError(f"{path} is not a latency table of version {' or '.join(map(str, _READABLE))}")
+            raise TableError(
+                f"{path} is not a latency table of version {' or '.join(map(str, _READABLE))} but "
+                f"{data.get('format')!r} {data.get('version')!r}: try `hardware.load_latency`"
+            )
         space = SearchSpace.from_description(data["space"])
         parts = {
             "device": Device(**data["device"]),

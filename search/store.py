@@ -366,7 +366,7 @@ def _advice(message: str) -> str:
         "disk I/O": "the disk cannot be written (full, over quota or failing); what was recorded before is kept",
         "locked": f"another process has kept it locked for {_WAIT_S:g} s",
         "malformed": "the file is damaged: restore it from a copy, or choose another file",
-        "not a database": "is no store: the file is not an SQLite database, or is damaged",
+        "not a database": "this is no store, the file is not an SQLite database, or is damaged",
     }.items():
         if sign in message:
             return advice

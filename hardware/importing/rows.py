@@ -102,10 +102,11 @@ def _latency_columns(sheet: Sheet, space: SearchSpace, column: str | None, avera
             raise TableError(f"{sheet.path} has no column {missing[0]!r}: give the column of latencies")
         return _HAT_LATENCIES
     named = _candidates(sheet, space)
+    if not named:
+        raise TableError(f"{sheet.path} has no column of latencies in ms: it has {joined(sheet.header)}")
     if len(named) != 1:
         raise TableError(
-            f"{sheet.path} has {len(named)} columns that may be latencies: give column=..., "
-            f"one of {joined(named or sheet.header)}"
+            f"{sheet.path} has {len(named)} columns that may be latencies: give column=..., one of {joined(named)}"
         )
     return (named[0],)
 

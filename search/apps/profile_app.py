@@ -61,6 +61,8 @@ def import_(setup: Setup) -> None:
         published.save(table_path(setup))
         show(setup, published)
         return
+    if config.results is None and setup.device.backend == "imported":
+        raise SearchError(f"give results=FILE, the latencies that others measured of {setup.device.name}")
     table = read_profile(bundle_folder(setup), config.results)
     if table.space.fingerprint != setup.net.space.fingerprint:
         raise SearchError(f"{bundle_folder(setup)} is of another search space than {setup.net.name}'s")

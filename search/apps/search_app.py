@@ -58,10 +58,11 @@ def searched(setup: Setup) -> Result:
             part.device.require_here()
     constraints, tactic, engine = parsed(config.constraints), setup.tactic, instantiate(config.engine)
     first_batch_size(tactic, config.budget, config.batch_size)
+    space = setup.net.space  # first: a task may take settings from the super-network's
     names = [*setup.optimised, *setup.bounded]
     if "measured_latency" in names and n_workers(engine) > 1:
         raise search.SearchError("measured_latency needs the machine for itself: give engine=local or engine.workers=1")
-    objectives, space, descriptors = setup.objectives, setup.net.space, setup.descriptors
+    objectives, descriptors = setup.objectives, setup.descriptors
     search.Problem.of(space, objectives, constraints, descriptors)
     with search.Store(config.store or Path(config.output) / "store.sqlite") as store:
         store.bind(space)

@@ -71,6 +71,11 @@ def test_a_mistake_is_one_line_and_exit_code_2(app, small, tmp_path, argument, p
     assert refused(app("search", *others, *output, argument), *parts)
 
 
+def test_a_setting_that_others_are_taken_from_is_asked_for_itself(app, tmp_path):
+    ran = app("search", "experiment=sst2_bert", f"task.root={tmp_path}", f"output={tmp_path / 'run'}")
+    assert refused(ran, "a value is missing: give supernet.model=")
+
+
 def test_an_own_traceback_is_shown_on_request(app, monkeypatch, tmp_path):
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     ran = app("search", "supernet.name=foo", f"output={tmp_path}")
