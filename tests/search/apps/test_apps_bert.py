@@ -11,7 +11,7 @@ from ...supernet.sentences import sentence_task, write_classifier, write_sentenc
 
 SPACE = ["supernet.depths=[1,2]", "supernet.heads=[1,2,4]", "supernet.ffn_sizes=[8,32]", "supernet.sequence_length=12"]
 LEARNING = [
-    *("recipe.epochs=5", "recipe.largest_epochs=3", "recipe.rank_batches=4", "recipe.batch_size=16"),
+    *("recipe.epochs=3", "recipe.largest_epochs=2", "recipe.rank_batches=4", "recipe.batch_size=16"),
     *("recipe.learning_rate=0.01", "recipe.n_random=1", "recipe.evaluate_every=0", "recipe.device=cpu"),
 ]
 
