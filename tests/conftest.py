@@ -19,9 +19,10 @@ SSH_SERVER = Path(__file__).parent / "ssh_server.py"
 
 
 def pytest_collection_finish():
-    """What is imported until here stays: whoever collects garbage need not look at it each time."""
+    """What is imported until here stays: garbage is looked for among what comes later, and less often."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 def pytest_sessionfinish():
