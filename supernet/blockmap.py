@@ -151,6 +151,7 @@ class BlockMap:
         """Changes every gene of one architecture and notes which slots it decides; starts the tables anew."""
         genes = {name: set(slot.genes) for name, slot in self.slots.slots.items()}
         before = self._keys(base)
+        genes |= {name: set() for name in before if name not in genes}
         for gene, n_values in enumerate(self._net.space.n_values):
             for value in range(n_values):
                 changed = base.copy()

@@ -52,7 +52,7 @@ class Slots:
         genes = self.space.genes_of(architectures)
         states = self.states(genes)
         columns = [self._look_up(slot, genes, states[:, slot.genes], learn) for slot in self.slots.values()]
-        return np.stack(columns, axis=1)
+        return np.stack(columns, axis=1) if columns else np.zeros((len(genes), 0), dtype=np.int64)
 
     def states(self, genes: Genes) -> Genes:
         """The state of every gene: its index, or `n_values` where it is inactive; same shape."""

@@ -76,6 +76,21 @@ def test_costs_equal_those_of_the_extracted_model(net):
     assert costs["macs"].dtype == np.int64
 
 
+@pytest.mark.parametrize("model", [nn.Linear(12, 5), nn.Sequential(nn.Linear(12, 5)), nn.Identity()], ids=str)
+def test_a_space_of_one_architecture_has_costs(model):
+    class Single(SuperNetwork):
+        space = SearchSpace(Choice("width", (5,)))
+        input_shape = (12,)
+
+        def build(self, architecture):
+            return copy.deepcopy(model)
+
+    net = Single()
+    params = sum(p.numel() for p in model.parameters())
+    found = {name: values.tolist() for name, values in net.costs([net.smallest]).items()}
+    assert found == {"macs": [60 if params else 0], "params": [params]}
+
+
 def test_every_block_of_the_space_is_found_without_enumerating_it(net):
     n_blocks = len(net.block_map.cover())
     net.costs(net.space.enumerate()[:5000])
