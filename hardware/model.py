@@ -4,7 +4,8 @@ import hashlib
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardware.device import Device
-from supernet import SearchSpace
+from supernet import ArchitectureError, SearchSpace
 
 
 class TableError(ValueError):
@@ -77,6 +78,16 @@ class Saved(ABC):
     def __repr__(self) -> str:
         error = ", ".join(f"{name} {value:.4g}" for name, value in self.error.items()) or "not known"
         return f"{type(self).__name__}(device {self.device.name!r}, error: {error})"
+
+    @contextmanager
+    def _naming_device(self) -> Iterator[None]:
+        """Says whose latency was asked for where an architecture is not of the space."""
+        try:
+            yield
+        except ArchitectureError as error:
+            raise ArchitectureError(
+                f"the latency model of device {self.device.name!r} is of another search space: {error}"
+            ) from error
 
     def save(self, path: str | Path) -> None:
         """Writes one JSON file (atomically)."""

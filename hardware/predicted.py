@@ -103,10 +103,9 @@ class LatencyPredictor(Saved):
         """Predicted latency in ms of a batch on the device, shape (n_architectures,)."""
         if not len(architectures):
             return np.zeros(0)
-        described = DESCRIPTIONS[self.description]
-        return self.latency_of_rows(
-            described.rows(self.space, [self.space.validate(architecture) for architecture in architectures])
-        )
+        with self._naming_device():
+            known = [self.space.validate(architecture) for architecture in architectures]
+        return self.latency_of_rows(DESCRIPTIONS[self.description].rows(self.space, known))
 
     def latency_of_rows(self, rows: Values) -> Values:
         """As `latency`, of architectures as `description` gives them, shape (n, n_numbers)."""

@@ -148,7 +148,8 @@ class LatencyTable(Saved):
     ) -> NDArray[np.float64]:
         extended = np.append(per_block, 0.0)  # the last one stands for "no block" (-1)
         try:
-            total: NDArray[np.float64] = extended[self.slots.ids(architectures)].sum(axis=1)
+            with self._naming_device():
+                total: NDArray[np.float64] = extended[self.slots.ids(architectures)].sum(axis=1)
         except KeyError as error:
             raise TableError(
                 f"the latency table of device {self.device.name!r} is not whole: {error.args[0]}"

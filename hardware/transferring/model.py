@@ -56,7 +56,9 @@ class TransferredLatency(Saved):
         """Predicted latency in ms of a batch on the device, shape (n_architectures,); NaN where a source knows none."""
         if not len(architectures):
             return np.zeros(0)
-        return self.mixture.predict(*self.basis([self.space.validate(a) for a in architectures]))
+        with self._naming_device():
+            known = [self.space.validate(a) for a in architectures]
+        return self.mixture.predict(*self.basis(known))
 
     # --- files ---
 

@@ -13,7 +13,7 @@ import hardware.building
 import supernet
 from hardware import Device, LatencyTable, Protocol, TableError, measure_end_to_end
 from hardware.timing import Runner
-from supernet import Choice, SearchSpace, SuperNetwork
+from supernet import ArchitectureError, Choice, SearchSpace, SuperNetwork
 from supernet.families.mobilenetv3 import ElasticMobileNetV3, Stage
 
 QUICK = Protocol(rounds=3, most_rounds=4, sample_ms=0.2)
@@ -103,8 +103,11 @@ def test_a_table_says_of_which_super_network_it_is_not(net, table):
     table.require(net)
     with pytest.raises(TableError, match="device 'here' is not of .*: .* of its blocks have another structure"):
         table.require(tiny_net(num_classes=7))
+    other = tiny_net(depths=(1, 2, 3))
     with pytest.raises(TableError, match="another search space"):
-        table.require(tiny_net(depths=(1, 2, 3)))
+        table.require(other)
+    with pytest.raises(ArchitectureError, match=r"device 'here' is of another search space: "):
+        table.latency([other.largest])
     assert repr(table).startswith("LatencyTable(device 'here', error: ")
 
 
