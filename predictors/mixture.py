@@ -1,85 +1,114 @@
 """A new device as a mixture of known ones: from some ten measurements of it, and all that is known of the others."""
 
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
+from scipy.special import gammaln
 
 from predictors.arrays import Floats
 
-POWER = 3.0
+POWERS = (1.0, 3.0, 8.0)
 """How sources add up: 1 is a sum, infinity the larger one. A network is bound by different things in turn (launches,
 arithmetic), partly overlapped, which lies in between."""
 
-TILT = 0.02
-"""Standard deviation of what a part (see `Mixture`) typically adds to the logarithm of the target."""
-
+N_DRAWN = 300
+MOST_SOURCES = 3  # of a mixture
 FEWEST_TO_LEAVE_OUT = 4
+N_FOLDS = 10
 
-_SLOWER, _FASTER = 1.0, 3.0  # degrees of freedom of Student's t: what disturbs a measurement mostly makes it slower
-_LEAST_NOISE = 0.02
-_FIRST_NOISE = 0.05
-_STEPS = 20
-_MAD_TO_STD = 1.4826
+# prior standard deviations of coefficients: of a constant, of the exponent of what sources have in common and of what
+# tells them apart, and of a part
+_SCALE, _COMMON, _APART, _TILTED = 0.3, 0.2, 0.15, 0.02
+
+_NOISES = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16)  # at a latency that is typical; larger where less is to be done
+_TYPICAL_NOISE, _NOISE_SPREAD = 0.025, 0.8  # median, and standard deviation of the logarithm
+_REACH = 1.5  # of the logarithm of a latency, beyond which the noise does not change
+_TAILS = ((1.0, 3.0), (3.0, 3.0))  # degrees of freedom: of measurements that were slower than expected, and faster
+_STEPS = 5
+_NEGLIGIBLE = 1e-4
 _TINY = 1e-12
 
 # standard deviations that decide which measurements tell most: of the common scale, of the weight of what sources have
 # in common and of what tells them apart, of a part, and of a measurement
-_SCALE, _COMMON, _APART, _TILTED, _NOISE = 5.0, 1.0, 0.3, 0.03, 0.05
+_D_SCALE, _D_COMMON, _D_APART, _D_TILTED, _D_NOISE = 5.0, 1.0, 0.3, 0.03, 0.05
 _FAR = 1.0  # how much less sources are trusted at a row as far out as rows are on average
 
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """Targets as a mixture of positive sources, tilted along parts: `(sum of weight * source^p)^(1/p) * e^(tilt part)`.
+    """Targets as mixtures of positive sources, times powers of the sources and factors of some parts.
 
-    Weights are not negative (non-negative least squares, Lawson & Hanson 1974), so few sources are left, and no
-    difference of two is taken that their noise would dominate; tilts are drawn to 0. The loss is Student's t of
-    relative errors, by iterated reweighting. From four rows on, the logarithm of the prediction is the mean over fits
-    that leave out one row each, which steadies the choice of sources, and tells the error.
+    Many mixtures `(sum of weight * source^power)^(1/power)` of a few sources and a constant are drawn at random. Each
+    explains the targets together with a linear model of their logarithm (a constant, the logarithms of the sources, the
+    parts) that is drawn to 0, under errors of Student's t distribution, whose size and tails are not known and whose
+    heavier tail is on the slow side. The prediction is the mean over all of that, weighed by the evidence (Bayesian
+    model averaging, Hoeting et al. 1999; each evidence by Laplace's approximation).
 
     Attributes:
-        weights: shape (n_fits, n_sources + 1); the last one is of a constant.
-        tilts: shape (n_fits, n_parts).
-        left_out: what the fit without a row says of it, shape (n,); empty for fewer than four rows.
+        powers: shape (n_mixtures,).
+        weights: shape (n_mixtures, n_sources + 1); the last one is of a constant.
+        shares: probability of each mixture, shape (n_mixtures,).
+        constant: of the linear model, shape ().
+        slopes: of the logarithms of the sources, shape (n_sources,).
+        tilts: of the parts, shape (n_parts,).
+        left_out: what a fit without a row says of it, shape (n,); empty for fewer than four rows.
     """
 
+    powers: Floats
     weights: Floats
+    shares: Floats
+    constant: Floats
+    slopes: Floats
     tilts: Floats
     left_out: Floats
 
     @classmethod
-    def fit(cls, sources: Floats, parts: Floats, targets: Floats) -> Self:
+    def fit(cls, sources: Floats, parts: Floats, targets: Floats, seed: int = 0) -> Self:
         """Learns from sources [n, n_sources], parts [n, n_parts] and targets [n], n >= 1; all but parts positive.
 
         Sources should have a median near 1, and parts mean 0 and standard deviation 1, over all that may be asked for.
         """
-        n, unit = len(targets), float(np.median(targets))
-        columns, relative = _with_constant(sources), targets / unit
-        if n < FEWEST_TO_LEAVE_OUT:
-            subsets = [np.ones(n, dtype=bool)]
-        else:
-            subsets = [np.arange(n) != i for i in range(n)]
-        fits = [_solved(columns[rows], parts[rows], relative[rows]) for rows in subsets]
-        weights, tilts = (np.array(values) for values in zip(*fits, strict=True))
+        n, drawn = len(targets), _drawn(sources.shape[1], seed)
         left_out = np.zeros(0)
-        if len(fits) > 1:
-            left_out = unit * np.exp(np.diag(_logarithms(columns, parts, weights, tilts)))
-        return cls(weights * unit**POWER, tilts, left_out)
+        if n >= FEWEST_TO_LEAVE_OUT:
+            left_out, fold = np.empty(n), np.arange(n) % N_FOLDS
+            for k in range(min(n, N_FOLDS)):
+                told = cls._of(drawn, sources[fold != k], parts[fold != k], targets[fold != k])
+                left_out[fold == k] = told.predict(sources[fold == k], parts[fold == k])
+        return replace(cls._of(drawn, sources, parts, targets), left_out=left_out)
+
+    @classmethod
+    def _of(cls, drawn: "_Drawn", sources: Floats, parts: Floats, targets: Floats) -> Self:
+        logs = np.log(targets)
+        rest = logs[:, None] - _logarithms(sources, *drawn)
+        offsets = np.median(rest, axis=0)
+        shares, coefficients = _averaged(_basis(sources, parts), (rest - offsets).T, np.log(sources).mean(axis=1))
+        kept = shares > _NEGLIGIBLE * shares.max()
+        shares = shares / shares[kept].sum()
+        constant, common, *others = coefficients * _prior(sources.shape[1], parts.shape[1])
+        apart, tilts = np.split(np.array(others), [sources.shape[1]])
+        return cls(
+            drawn.powers[kept],
+            drawn.weights[kept],
+            shares[kept],
+            np.asarray(constant + shares[kept] @ offsets[kept]),
+            apart - apart.mean() + common / len(apart),
+            tilts,
+            np.zeros(0),
+        )
 
     def predict(self, sources: Floats, parts: Floats) -> Floats:
-        """Shape (n,), in the unit of the targets; NaN where a source that counts is NaN."""
-        used = np.append(self.used, True)
-        columns = _with_constant(sources)[:, used]
-        predicted: Floats = np.exp(_logarithms(columns, parts, self.weights[:, used], self.tilts).mean(axis=1))
-        return predicted
+        """Shape (n,), in the unit of the targets; NaN where a source is NaN."""
+        mixed = _logarithms(sources, self.powers, self.weights) @ self.shares
+        return np.asarray(np.exp(mixed + self.constant + np.log(sources) @ self.slopes + parts @ self.tilts))
 
     @property
-    def used(self) -> NDArray[np.bool_]:
-        """Which sources have a weight in some fit, shape (n_sources,)."""
-        return np.asarray((self.weights[:, :-1] > 0.0).any(axis=0))
+    def source_shares(self) -> Floats:
+        """How much of the mixtures each source is, on average, shape (n_sources,)."""
+        relative = self.weights / self.weights.sum(axis=1, keepdims=True)
+        return np.asarray(self.shares @ relative[:, :-1])
 
 
 def most_telling(sources: Floats, parts: Floats, n: int, among: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -98,11 +127,13 @@ def most_telling(sources: Floats, parts: Floats, n: int, among: NDArray[np.int64
     logs = np.log(sources)
     logs = logs - logs.mean(axis=0)
     common = logs.mean(axis=1, keepdims=True)
-    basis = np.hstack([np.full_like(common, _SCALE), _COMMON * common, _APART * (logs - common), _TILTED * parts])
+    basis = np.hstack(
+        [np.full_like(common, _D_SCALE), _D_COMMON * common, _D_APART * (logs - common), _D_TILTED * parts]
+    )
     asked = basis.T @ basis / len(basis)
     rows, posterior = basis[among], np.eye(basis.shape[1])
     far = ((basis - basis.mean(axis=0)) ** 2).sum(axis=1)
-    noise = _NOISE * np.sqrt(1.0 + _FAR * far[among] / far.mean())
+    noise = _D_NOISE * np.sqrt(1.0 + _FAR * far[among] / far.mean())
     chosen: list[int] = []
     for _ in range(n):
         projected = rows @ posterior
@@ -115,38 +146,75 @@ def most_telling(sources: Floats, parts: Floats, n: int, among: NDArray[np.int64
     return among[chosen]
 
 
-def _with_constant(sources: Floats) -> Floats:
-    return np.column_stack([sources, np.ones(len(sources))])
+class _Drawn(NamedTuple):
+    powers: Floats
+    weights: Floats
 
 
-def _logarithms(columns: Floats, parts: Floats, weights: Floats, tilts: Floats) -> Floats:
-    """Shape (n, n_fits)."""
-    logs: Floats = np.log(np.maximum(columns**POWER @ weights.T, _TINY)) / POWER + parts @ tilts.T
+def _drawn(n_sources: int, seed: int) -> _Drawn:
+    """Mixtures of 1 to `MOST_SOURCES` sources, every other one with a constant."""
+    rng = np.random.default_rng(seed)
+    weights = np.zeros((N_DRAWN, n_sources + 1))
+    for row in weights:
+        chosen = rng.permutation(n_sources)[: rng.integers(1, MOST_SOURCES + 1)]
+        row[chosen] = np.exp(rng.standard_normal(len(chosen)))
+        if rng.random() < 0.5:
+            row[-1] = np.exp(rng.standard_normal() - 0.5)
+    return _Drawn(np.resize(POWERS, N_DRAWN), weights)
+
+
+def _logarithms(sources: Floats, powers: Floats, weights: Floats) -> Floats:
+    """Of mixtures, shape (n, n_mixtures)."""
+    columns = np.column_stack([sources, np.ones(len(sources))])
+    logs = np.empty((len(columns), len(powers)))
+    for power in np.unique(powers):
+        own = powers == power
+        logs[:, own] = np.log(np.maximum(columns**power @ weights[own].T, _TINY)) / power
     return logs
 
 
-def _solved(columns: Floats, parts: Floats, targets: Floats) -> tuple[Floats, Floats]:
-    """Weights and tilts: Gauss-Newton steps on logarithms, each a non-negative least squares problem."""
-    n_sources, n_parts = columns.shape[1], parts.shape[1]
-    relative = (columns / targets[:, None]) ** POWER
-    unit = np.median(relative, axis=0)
-    relative = relative / unit
-    solution = np.concatenate([np.full(n_sources, 1.0 / n_sources), np.zeros(2 * n_parts)])
-    trust, noise = np.ones(len(targets)), _FIRST_NOISE
-    tilted = POWER * np.hstack([parts, -parts])  # a tilt is the difference of two numbers that are not negative
+def _prior(n_sources: int, n_parts: int) -> Floats:
+    return np.concatenate([[_SCALE, _COMMON], np.full(n_sources, _APART), np.full(n_parts, _TILTED)])
+
+
+def _basis(sources: Floats, parts: Floats) -> Floats:
+    """Of the linear model, each column in units of its prior standard deviation, shape (n, 2 + n_sources + n_parts)."""
+    logs = np.log(sources)
+    common = logs.mean(axis=1, keepdims=True)
+    columns = np.hstack([np.ones_like(common), common, logs - common, parts])
+    return np.asarray(columns * _prior(sources.shape[1], parts.shape[1]))
+
+
+def _averaged(basis: Floats, rest: Floats, size: Floats) -> tuple[Floats, Floats]:
+    """Probabilities of mixtures [n_mixtures] and mean coefficients, from what each leaves to explain [n_mixtures, n].
+
+    The noise shrinks with the size of a row (the logarithm of a latency): what disturbs takes its time once.
+    """
+    relative = np.exp(-np.clip(size, -_REACH, _REACH))
+    evidence, coefficients = [], []
+    for typical in _NOISES:
+        prior = -0.5 * (np.log(typical / _TYPICAL_NOISE) / _NOISE_SPREAD) ** 2
+        for slower, faster in _TAILS:
+            said, found = _explained(basis, rest, typical * relative, slower, faster)
+            evidence.append(said + prior)
+            coefficients.append(found)
+    likelihood = np.exp(np.array(evidence) - np.max(evidence))
+    shares = likelihood / likelihood.sum()
+    return shares.sum(axis=0), np.einsum("gk,gkm->m", shares, np.array(coefficients))
+
+
+def _explained(basis: Floats, rest: Floats, noise: Floats, slower: float, faster: float) -> tuple[Floats, Floats]:
+    """Log evidence [n_mixtures] and coefficients [n_mixtures, n_columns] of linear models, by reweighted steps."""
+    n, n_columns = basis.shape
+    trust, squares = np.ones_like(rest), np.einsum("ni,nj->nij", basis, basis).reshape(n, -1)
     for _ in range(_STEPS):
-        mixed = np.maximum(relative @ solution[:n_sources], _TINY)
-        design = np.hstack([relative / mixed[:, None], tilted])
-        pull = POWER * noise / TILT * np.eye(n_parts)
-        penalty = np.hstack([np.zeros((n_parts, n_sources)), pull, -pull])
-        root = np.sqrt(trust)
-        wanted = np.concatenate([root * (1.0 - np.log(mixed)), np.zeros(n_parts)])
-        step, _ = nnls(np.vstack([design * root[:, None], penalty]), wanted)
-        solution = 0.5 * (solution + step)
-        mixed = relative @ solution[:n_sources]
-        residual = (np.log(np.maximum(mixed, _TINY)) + tilted @ solution[n_sources:]) / POWER
-        noise = max(_MAD_TO_STD * float(np.median(np.abs(residual))), _LEAST_NOISE)
-        tail = np.where(residual < 0.0, _SLOWER, _FASTER)
+        weighted = trust / noise**2
+        precision = np.eye(n_columns) + (weighted @ squares).reshape(-1, n_columns, n_columns)
+        found = np.linalg.solve(precision, ((weighted * rest) @ basis)[:, :, None])[:, :, 0]
+        residual = rest - found @ basis.T
+        tail = np.where(residual < 0.0, faster, slower)
         trust = (tail + 1.0) / (tail + (residual / noise) ** 2)
-    weights, plus, minus = np.split(solution, [n_sources, n_sources + n_parts])
-    return weights / unit, plus - minus
+    log_density = gammaln((tail + 1) / 2) - gammaln(tail / 2) - 0.5 * np.log(tail * np.pi) - np.log(noise)
+    log_density -= (tail + 1) / 2 * np.log1p((residual / noise) ** 2 / tail)
+    volume = np.linalg.slogdet(precision)[1]
+    return log_density.sum(axis=1) - 0.5 * (found**2).sum(axis=1) - 0.5 * volume, found

@@ -7,7 +7,8 @@ named `<device>_<batch>`: all columns of a device are left out together. Ten row
 `hardware.choose_measurements` among 600 drawn at random (another draw for each seed), or drawn at random; errors are on
 all other rows, as they were measured, so that the noise of the measurements is part of them. "All rows" is what a
 predictor of the same device says of rows left out, fitted to the others: what noise leaves possible. "Ridge" is the
-usual baseline: non-negative least squares on a ridge model of each other device, from rows drawn at random.
+usual baseline: non-negative least squares on a ridge model of each other device, from rows drawn at random. "Squares"
+is the same on the very models of the other devices that `transfer` gets, with relative errors.
 """
 
 import argparse
@@ -75,12 +76,16 @@ class Study:
         model = transfer(sources, Device("new", "imported"), [self.architectures[i] for i in chosen], measured[chosen])
         return chosen, model.latency(self.architectures)
 
-    def baseline(self, name: str, n: int, seed: int) -> tuple[list[int], Values]:
-        """Non-negative least squares on ridge models."""
-        columns = np.stack([self.ridge[other] for other in self.others(name)], axis=1)
+    def baseline(self, name: str, n: int, seed: int, ridge: bool) -> tuple[list[int], Values]:
+        """Non-negative least squares on ridge models, or on the sources with relative errors."""
+        said = (
+            self.ridge if ridge else {name: source.latency(self.architectures) for name, source in self.sources.items()}
+        )
+        columns = np.stack([said[other] for other in self.others(name)], axis=1)
         measured = self.models[name].latencies_ms
         chosen = np.random.default_rng(seed).choice(len(measured), n, replace=False)
-        weights, _ = nnls(columns[chosen], measured[chosen])
+        unit = np.ones(n) if ridge else measured[chosen]
+        weights, _ = nnls(columns[chosen] / unit[:, None], measured[chosen] / unit)
         return chosen.tolist(), columns @ weights
 
 
@@ -123,14 +128,15 @@ def main() -> None:
     )
     for n in given.budgets:
         print(f"{n} measurements; Spearman / MAPE in percent, mean ± standard deviation over seeds\n")
-        print("| left out | chosen | at random | ridge, at random | all rows |")
-        print("|---|---|---|---|---|")
+        print("| left out | chosen | at random | ridge, at random | squares, at random | all rows |")
+        print("|---|---|---|---|---|---|")
         for name in study.names:
             measured, cells = study.models[name].latencies_ms, [name]
             methods = (
                 lambda seed, name=name, n=n: study.transferred(name, n, seed, designed=True),
                 lambda seed, name=name, n=n: study.transferred(name, n, seed, designed=False),
-                lambda seed, name=name, n=n: study.baseline(name, n, seed),
+                lambda seed, name=name, n=n: study.baseline(name, n, seed, ridge=True),
+                lambda seed, name=name, n=n: study.baseline(name, n, seed, ridge=False),
             )
             for method in methods:
                 found = np.array([scores(p, measured, c) for c, p in map(method, range(given.seeds))])

@@ -9,9 +9,9 @@ import numpy as np
 from hardware import fitting
 from hardware.device import Device
 from hardware.model import LatencyModel, TableError
-from hardware.transferring.basis import Basis, Pool, Values
+from hardware.transferring.basis import Pool, Values
 from hardware.transferring.model import TransferredLatency
-from predictors.mixture import POWER, Mixture, most_telling
+from predictors.mixture import Mixture, most_telling
 from supernet import Architecture
 
 
@@ -81,21 +81,15 @@ def transfer(
     relative, parts = basis(own)
     if not np.isfinite(relative).all():
         raise TableError(f"a source does not know {own[int(np.flatnonzero(~np.isfinite(relative).all(axis=1))[0])]}")
-    mixture = Mixture.fit(relative, parts, measured)
-    shares = mixture.weights[:, :-1].mean(axis=0) ** (1 / POWER)
+    mixture = Mixture.fit(relative, parts, measured, seed)
     origin = {
         **(provenance or {}),
         "sources": [
             {"device": source.device.name, "scope": source.scope, "weight": round(float(share), 4)}
-            for source, share in zip(sources, shares, strict=True)
+            for source, share in zip(sources, mixture.source_shares, strict=True)
         ],
         "n_measurements": len(own),
         "fitted": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
     error = fitting.errors(mixture.left_out, measured) if len(mixture.left_out) else {}
-    used = mixture.used if mixture.used.any() else np.arange(len(sources)) == 0  # it must know its space
-    kept = Basis(tuple(s for s, u in zip(sources, used, strict=True) if u), basis.medians_ms[used], basis.parts)
-    weights = mixture.weights[:, np.append(used, True)]
-    return TransferredLatency(
-        device, kept, Mixture(weights, mixture.tilts, mixture.left_out), own, measured, origin, error
-    )
+    return TransferredLatency(device, basis, mixture, own, measured, origin, error)

@@ -16,8 +16,9 @@ from predictors.mixture import Mixture
 from supernet import Architecture, SearchSpace
 
 FORMAT = "supernet-search transferred latency"
-_VERSION = 1
-_ARRAYS = ("medians_ms", "directions", "offsets", "weights", "tilts", "left_out_ms", "latencies_ms")
+_VERSION = 2
+_MIXTURE = ("powers", "weights", "shares", "constant", "slopes", "tilts", "left_out")
+_ARRAYS = ("medians_ms", "directions", "offsets", "latencies_ms", *_MIXTURE)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -25,7 +26,7 @@ class TransferredLatency(Saved):
     """A latency model made by `transfer`; see `LatencyModel`.
 
     Attributes:
-        basis: the known devices that count.
+        basis: the known devices.
         mixture: what the new device is of them.
         architectures: that were measured on the new device.
         latencies_ms: what it took, shape (n_architectures,).
@@ -63,7 +64,7 @@ class TransferredLatency(Saved):
     # --- files ---
 
     def describe(self) -> dict[str, Any]:
-        """All of it, the sources that count included, as JSON-compatible data."""
+        """All of it, the sources included, as JSON-compatible data."""
         return {
             **heading(self, FORMAT, _VERSION),
             "sources": [source.describe() for source in self.basis.sources],
@@ -86,7 +87,7 @@ class TransferredLatency(Saved):
             return cls(
                 Device(**data["device"]),
                 Basis(sources, arrays["medians_ms"], parts),
-                Mixture(arrays["weights"], arrays["tilts"], arrays["left_out_ms"]),
+                Mixture(**{name: arrays[name] for name in _MIXTURE}),
                 [sources[0].space.validate(architecture) for architecture in data["architectures"]],
                 arrays["latencies_ms"],
                 data["provenance"],
@@ -102,23 +103,26 @@ class TransferredLatency(Saved):
             "medians_ms": self.basis.medians_ms.tolist(),
             "directions": self.basis.parts.directions.tolist(),
             "offsets": self.basis.parts.offsets.tolist(),
-            "weights": self.mixture.weights.tolist(),
-            "tilts": self.mixture.tilts.tolist(),
-            "left_out_ms": self.mixture.left_out.tolist(),
+            **{name: np.asarray(getattr(self.mixture, name)).tolist() for name in _MIXTURE},
         }
 
 
 def _require_shapes(arrays: Mapping[str, Values], sources: Sequence[LatencyModel], path: str | Path) -> None:
     """Raises TableError unless the arrays go together and hold numbers."""
-    n_fits, n_parts, n_features = len(arrays["weights"]), len(arrays["offsets"]), int(sources[0].space.n_values.sum())
+    n_mixtures, n_parts = arrays["powers"].size, arrays["offsets"].size
+    n_features = int(sources[0].space.n_values.sum())
     shapes = {
         "medians_ms": (len(sources),),
         "directions": (n_features, n_parts),
-        "weights": (n_fits, len(sources) + 1),
-        "tilts": (n_fits, n_parts),
+        "powers": (n_mixtures,),
+        "shares": (n_mixtures,),
+        "weights": (n_mixtures, len(sources) + 1),
+        "constant": (),
+        "slopes": (len(sources),),
+        "tilts": (n_parts,),
     }
     for name, shape in shapes.items():
-        if arrays[name].reshape(len(arrays[name]), -1).shape != shape and arrays[name].shape != shape:
+        if arrays[name].shape != shape:
             raise TableError(f"{path}: {name} has shape {arrays[name].shape}, expected {shape}")
     for name, values in arrays.items():
         if not np.isfinite(values).all():
