@@ -9,8 +9,9 @@ class ArchitectureError(ValueError):
     """An architecture lies outside its search space."""
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(v) for v in value) if isinstance(value, (list, tuple)) else value
+def frozen(value: Any) -> Any:
+    """The value with tuples for lists, however deep: JSON has no tuples."""
+    return tuple(frozen(v) for v in value) if isinstance(value, (list, tuple)) else value
 
 
 def _thawed(value: Any) -> Any:
@@ -33,7 +34,7 @@ class Architecture(Mapping[str, Any]):
     origin: str | None
 
     def __init__(self, values: Mapping[str, Any]) -> None:
-        self._set({name: _frozen(value) for name, value in values.items()}, None, None, None)
+        self._set({name: frozen(value) for name, value in values.items()}, None, None, None)
 
     @classmethod
     def encoded(cls, genes: bytes, origin: str, decode: Callable[[bytes], dict[str, Any]]) -> Self:
@@ -83,7 +84,7 @@ class Architecture(Mapping[str, Any]):
         if isinstance(other, Architecture) and self.origin is not None and self.origin == other.origin:
             return bool(self.genes == other.genes)
         if isinstance(other, Mapping):
-            return self._values == {name: _frozen(value) for name, value in other.items()}
+            return self._values == {name: frozen(value) for name, value in other.items()}
         return NotImplemented
 
     def __repr__(self) -> str:

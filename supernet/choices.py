@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from supernet.architecture import frozen
+
 
 @dataclass(frozen=True)
 class When:
@@ -56,7 +58,7 @@ class Choice:
 
     Args:
         name: the family's published name.
-        values: what is allowed, all distinct.
+        values: what is allowed, all distinct: numbers, texts, None, or tuples of these.
         repeat: number of positions (one gene each), or None for a scalar.
         active: per position, when the gene matters (see `When`, `within_depth`); None: always.
         aliases: per position, values that build the same network as another one, as `{value: canonical value}`.
@@ -73,7 +75,7 @@ class Choice:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             raise ValueError(f"a choice needs a name, got {self.name!r}")
-        object.__setattr__(self, "values", tuple(self.values))
+        object.__setattr__(self, "values", frozen(tuple(self.values)))
         if not self.values or len(set(self.values)) != len(self.values):
             raise ValueError(f"choice {self.name!r}: values must be distinct and at least one, got {self.values}")
         if self.repeat is not None and self.repeat < 1:
@@ -86,7 +88,7 @@ class Choice:
 
     def values_at(self, position: int) -> tuple[Any, ...]:
         """The values that are possible at one position."""
-        possible = self.values if self.allowed is None else self.allowed(position)
+        possible = self.values if self.allowed is None else frozen(tuple(self.allowed(position)))
         return tuple(value for value in self.values if value in possible)
 
     def label(self, position: int) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from supernet.architecture import Architecture, ArchitectureError
+from supernet.architecture import Architecture, ArchitectureError, frozen
 from supernet.choices import Activity, Choice, When, within_depth
 from supernet.counting import Counter
 
@@ -359,7 +359,8 @@ class SearchSpace:
         if choice.name not in values:
             raise ArchitectureError(f"{choice.name} is missing: allowed values are {choice.values}")
         given = values[choice.name]
-        listed = given if isinstance(given, (list, tuple, np.ndarray)) else [given] * choice.n_genes
+        given = frozen(given.tolist() if isinstance(given, np.ndarray) else given)
+        listed = given if isinstance(given, tuple) and given not in choice.values else (given,) * choice.n_genes
         if len(listed) != choice.n_genes:
             raise ArchitectureError(f"{choice.name} needs {choice.n_genes} values, got {len(listed)}: {given!r}")
         return np.array([self._index(choice, i, value) for i, value in enumerate(listed)], dtype=np.int64)

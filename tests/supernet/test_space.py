@@ -157,6 +157,21 @@ def test_lists_of_one_stand_for_scalars_and_scalars_for_uniform_choices():
     assert space.validate({"ks": 5, "e": 4, "d": 4, "r": [160]})["r"] == 160
 
 
+@pytest.mark.parametrize("repeat", [None, 2, 3])
+def test_values_may_be_tuples(repeat):
+    space = SearchSpace(Choice("block", (("conv", 3), ("conv", 5), ("skip", 0)), repeat), Choice("width", (8, 16)))
+    for architecture in space.sample(5):
+        assert space.validate(json.loads(architecture.to_json())) == architecture
+        assert space.validate(dict(architecture)) == architecture
+    uniform = space.validate({"block": ["conv", 5], "width": 16})
+    assert uniform["block"] == (("conv", 5) if repeat is None else (("conv", 5),) * repeat)
+    restored = SearchSpace.from_description(json.loads(json.dumps(space.describe())))
+    assert restored.fingerprint == space.fingerprint
+    assert restored.validate(uniform) == uniform
+    with pytest.raises(ArchitectureError, match="block"):
+        space.validate({"block": ["conv", 7], "width": 16})
+
+
 def test_wrong_genes_are_named():
     space = staged()
     genes = np.zeros((2, space.n_genes), dtype=int)
