@@ -5,6 +5,7 @@
 With all rows, the error is by threefold cross-validation, as it is kept in the table (each row is predicted from two
 thirds of all); with fewer, a predictor is fitted to that many rows drawn at random, and the error is on all others. The
 baseline is a ridge on the ten averaged features and their squares, fitted to the same rows (or in three folds).
+`--splits` tells how much the error depends on which fifth of the rows is held back.
 """
 
 import argparse
@@ -81,6 +82,15 @@ def row(path: Path, n_rows: list[int], n_seeds: int) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def splits(path: Path, n_splits: int) -> str:
+    """Mean and standard deviation of the error on a random fifth of the rows, fitted to the others."""
+    whole, found = read(path), []
+    for seed in range(n_splits):
+        asked, fitted = np.split(np.random.default_rng(seed).permutation(len(whole.rows)), [len(whole.rows) // 5])
+        found.append(mape(said(whole, fitted, asked), whole.latencies_ms[asked]))
+    return f"| {path.stem} | {np.mean(found):.2f} ± {np.std(found):.2f} |"
+
+
 def main() -> None:
     """Prints a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -89,8 +99,13 @@ def main() -> None:
     )
     parser.add_argument("--rows", nargs="*", type=int, default=[200])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--splits", type=int, default=0, help="how many; instead of the table")
     given = parser.parse_args()
     print(f"{cpu_model()}, Python {platform.python_version()}; MAPE in percent, {given.seeds} seeds\n")
+    if given.splits:
+        for path in given.files:
+            print(splits(path, given.splits), flush=True)
+        return
     header = ["file", "all rows", "ridge", *(text for n in given.rows for text in (f"{n} rows", "ridge"))]
     print(f"| {' | '.join(header)} |\n|{'---|' * len(header)}")
     for path in given.files:
