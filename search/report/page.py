@@ -83,10 +83,16 @@ def flattened(data: Any, path: tuple[str, ...] = ()) -> list[tuple[str, str]]:
     elif isinstance(data, (list, tuple)) and any(isinstance(value, (Mapping, list, tuple)) for value in data):
         nested = [(str(number), value) for number, value in enumerate(data, start=1)]
     elif isinstance(data, (list, tuple)):
-        return [(" ".join(path), ", ".join(map(str, data)) or "–")]
+        return [(" ".join(path), ", ".join(map(_plain, data)) or "–")]
     else:
-        return [(" ".join(path), "–" if data is None or data == "" else str(data))]
+        return [(" ".join(path), _plain(data))]
     return [line for key, value in nested for line in flattened(value, (*path, key))]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "–" if value is None or value == "" else str(value)
 
 
 def headline(result: Result) -> list[tuple[str, str, str]]:

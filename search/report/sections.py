@@ -40,7 +40,7 @@ class Section:
         n_front: architectures on the front.
         n_violating: measured ones that violate a constraint.
         has_chosen: whether any are pointed out.
-        single: whether there is a single objective, and so no front.
+        single: whether there is a single objective with a goal, and so no front.
         front_panels: the diagrams of the front.
         hypervolume_panel: hypervolume over evaluations.
         columns: quantities of the table.
@@ -83,7 +83,7 @@ class Section:
             len(front),
             int(np.count_nonzero(result.history.measured & ~result.history.feasible)),
             bool(chosen),
-            len(result.history.objectives) == 1,
+            len(result.history.problem.targets) == 1,
             charts.front_panels(result, chosen),
             charts.hypervolume_panel(result, wide=wide),
             shown,
