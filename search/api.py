@@ -1,5 +1,6 @@
 """`search.run`: checks what it is given, opens the store and hands over to the driver."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -21,6 +22,8 @@ from search.store import Store
 from search.tactics import Tactic, create, default_batch_size, settings_of
 from supernet.space import SearchSpace
 
+logger = logging.getLogger("search")
+
 
 def run(
     space: SearchSpace,
@@ -37,6 +40,7 @@ def run(
     descriptors: Sequence[Descriptor] = (),
     engine: Engine | None = None,
     asynchronous: bool | None = None,
+    retry_failed: bool = False,
     progress: bool | Callable[[History], None] = True,
     name: str | None = None,
 ) -> Result:
@@ -70,6 +74,7 @@ def run(
         asynchronous: propose as soon as a worker is free, with the first batch as a whole, rather than batch by batch.
             None: where the engine has several workers. Batch by batch, equal seeds give equal proposals; this way they
             depend on what is known at the time.
+        retry_failed: measure again what failed in earlier runs with this store; what succeeded is kept.
         progress: a bar on a terminal and log lines elsewhere (True), nothing (False), or a function that is called
             with the history after each evaluation.
         name: makes studies different that agree in all else.
@@ -91,12 +96,20 @@ def run(
     ahead = n_workers(measuring) > 1 if asynchronous is None else bool(asynchronous)
     with show(progress, budget) as shown, _opened(store) as opened, _closed_after(measuring):
         opened.bind(space)
+        if retry_failed:
+            _forget_failures(opened, problem)
         problem = replace(problem, descriptors=problem.descriptors.kept_in(opened))
         study = opened.study(identity, size)
         if warm_start is not None and not opened.begun(study):
             begin(opened, study, problem, read(warm_start, space, problem.objectives))
         priors = priors_of(space, opened.told(study))
         return Driver(problem, chosen, opened, study, measuring, budget, int(seed), shown, ahead, priors).run()
+
+
+def _forget_failures(store: Store, problem: Problem) -> None:
+    expensive = [objective for objective in problem.objectives if objective.expensive]
+    n_failed = sum(store.forget_failures(objective.name, objective.scope) for objective in expensive)
+    logger.info("failed measurements to be made again: %d", n_failed)
 
 
 def described(thing: Any) -> Any:

@@ -142,7 +142,7 @@ class Driver:
             error = next(error for error in self.ledger.errors if error is not None)
             raise SearchError(
                 f"all {int((history.batches == first).sum())} architectures of the first batch failed; "
-                f"the first error: {error}. What was recorded stays in the store"
+                f"the first error: {error}. The store remembers them: with retry_failed they are measured again"
             )
 
     def _ending(self) -> str:

@@ -235,6 +235,13 @@ class Store:
             )
         return self.find(m.objective, m.scope, [m.architecture])[m.architecture]
 
+    def forget_failures(self, objective: str, scope: str) -> int:
+        """Drops the failed measurements of an objective and scope, so that they are made again; how many there were."""
+        with self._transaction():
+            return self._db.execute(
+                "DELETE FROM measurements WHERE status = 'failed' AND objective = ? AND scope = ?", (objective, scope)
+            ).rowcount
+
     def find(
         self, objective: str, scope: str, architectures: Sequence[Architecture]
     ) -> dict[Architecture, Measurement]:

@@ -82,6 +82,7 @@ def searched(setup: Setup) -> Result:
             batch_size=config.batch_size,
             engine=engine,
             asynchronous=config.asynchronous,
+            retry_failed=config.retry_failed,
         )
 
 
@@ -118,6 +119,7 @@ def summary(result: Result) -> str:
     if n_failed:
         first = result.failures.iloc[0]
         text += f"\n{n_failed} failed (results.csv says why), the first is id {first.name}: {first['error']}"
+        text += "\nretry_failed=true measures them again"
     return text
 
 

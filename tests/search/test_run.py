@@ -8,6 +8,7 @@ import search
 from search import (
     ConstraintError,
     LocalEngine,
+    Measurement,
     Objective,
     Outcome,
     SearchError,
@@ -143,6 +144,50 @@ def test_a_first_batch_that_fails_altogether_stops_the_search(space):
         with pytest.raises(SearchError, match=r"all 4 .* first batch failed.*accuracy: OSError: no such checkpoint"):
             searched(space, [Objective("accuracy", measure=broken)], "nsga2", budget=20, store=store)
         assert len(store.measurements()) == 4
+
+
+def test_failures_are_measured_again_on_request(ten, make_landscape):
+    landscape, repaired, calls = make_landscape(ten), [], []
+
+    def accuracy(architectures):
+        calls.extend(architectures)
+        if not repaired and architectures[0]["width"] > 16:
+            raise OSError("the disk is away")
+        return landscape.accuracy(architectures)
+
+    settings = {"budget": 10, "batch_size": 5}
+    elsewhere = Measurement(ten.sample(1)[0], "accuracy", "x", np.nan, "OSError: still away", 1.0)
+    with Store() as store:
+        store.bind(ten)
+        store.record(elsewhere)
+        first = searched(ten, [Objective("accuracy", measure=accuracy, scope="y")], store=store, **settings)
+        failed = set(first.failures["architecture"])
+        assert 0 < len(failed) < 10
+        repaired.append(True)
+        calls.clear()
+        searched(ten, [Objective("accuracy", measure=accuracy, scope="y")], store=store, **settings)
+        assert not calls
+        again = searched(
+            ten, [Objective("accuracy", measure=accuracy, scope="y")], store=store, retry_failed=True, **settings
+        )
+        assert [m.error for m in store.measurements("accuracy", "x")] == [elsewhere.error]
+    assert sorted(a.to_json() for a in calls) == sorted(a.to_json() for a in failed)
+    assert again.failures.empty
+    assert len(again.frame) == 10
+    known = first.frame[first.frame["status"] == "ok"]
+    assert again.frame.loc[known.index, "architecture"].equals(known["architecture"])
+
+
+def test_a_first_batch_that_failed_altogether_can_be_measured_again(space, landscape):
+    def broken(architectures):
+        raise OSError("no such checkpoint")
+
+    with Store() as store:
+        for _ in range(2):
+            with pytest.raises(SearchError, match="with retry_failed they are measured again"):
+                searched(space, [Objective("accuracy", measure=broken)], store=store)
+        mended = [Objective("accuracy", measure=landscape.accuracy)]
+        assert searched(space, mended, store=store, retry_failed=True).failures.empty
 
 
 def test_impossible_cheap_constraints_are_found_before_anything_is_measured(space, landscape):
