@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from supernet.architecture import Architecture
+from supernet.inputs import call
 from supernet.network import SuperNetwork
 from supernet.recalibration import recalibrate
 from supernet.tasks.base import Task
@@ -35,6 +36,19 @@ def validated(
     recalibrate(model, task.calibration_batches(model))
     metrics = task.evaluate(model, split)
     return model.to(home), metrics
+
+
+def require_fit(net: SuperNetwork, task: Task, split: str = "validation") -> None:
+    """Raises the task's ValueError for a super-network that is not for it, by one sample in the smallest sub-network.
+
+    The outputs are looked at where targets are numbers of classes.
+    """
+    model = net.extract(net.smallest).eval()
+    raw, targets = zip(*task.samples(split, 1), strict=True)
+    inputs = task.prepare(model, raw)
+    if all(isinstance(target, (int, np.integer)) for target in targets):
+        with torch.inference_mode():
+            task.loss(call(model, inputs), torch.tensor(targets))
 
 
 def digest(net: SuperNetwork, circumstances: tuple[Any, ...]) -> str:

@@ -21,6 +21,7 @@ from search.driver import n_workers
 from search.report import console_table, write_overview, write_report
 from search.result import Result
 from search.sources.literals import literal
+from supernet.validation import require_fit
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,8 @@ def searched(setup: Setup) -> Result:
     names = [*setup.optimised, *setup.bounded]
     if "measured_latency" in names and n_workers(engine) > 1:
         raise search.SearchError("measured_latency needs the machine for itself: give engine=local or engine.workers=1")
+    if setup.accuracy_among(names):
+        require_fit(setup.net, setup.task)
     objectives, descriptors = setup.objectives, setup.descriptors
     search.Problem.of(space, objectives, constraints, descriptors)
     with search.Store(config.store or Path(config.output) / "store.sqlite") as store:

@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ import torch
 
 import supernet
 from supernet.tasks import digits
-from supernet.validation import Validation, validated
+from supernet.validation import Validation, require_fit, validated
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +86,16 @@ def test_networks_without_batch_norm_need_no_training_data(task):
     )  # fmt: skip
     net = Linear()
     assert 0 <= Validation(net, only_validation)([net.largest])[0] <= 100
+
+
+def test_a_network_that_does_not_fit_the_task_is_told_from_one_sample(digits_net, task):
+    require_fit(digits_net, task)
+    before = {name: tensor.clone() for name, tensor in digits_net.state_dict().items()}
+    require_fit(digits_net, task, "test")
+    torch.testing.assert_close(digits_net.state_dict(), before, rtol=0, atol=0)
+    fewer = supernet.create("ofa_mobilenetv3", num_classes=7, resolutions=(32,))
+    with pytest.raises(ValueError, match="channels"):
+        require_fit(fewer, task)
+    coloured = replace(task, name="coloured", channels=3, mean=(0.3,) * 3, std=(0.4,) * 3)
+    with pytest.raises(ValueError, match="has 10 classes, but .* num_classes=10"):
+        require_fit(fewer, coloured)
