@@ -94,9 +94,8 @@ class LatencyPredictor(Saved):
             kept, said = robust.kept_, np.exp(robust.left_out_)
             half = np.arange(len(rows)) % 2 == 0
             first, second = (_scale(said[part], latencies_ms[part]) for part in (half, ~half))
-            error = fitting.errors(
-                said * np.where(half, second, first), latencies_ms
-            )  # each by a scale that others gave
+            by_others = np.where(half, second, first)  # each half is scaled by what the other one gave
+            error = fitting.errors(said * by_others, latencies_ms)
             error |= {"n_set_aside": float((~kept).sum())} if error else {}
             scale = _scale(said, latencies_ms)
         return cls(device, space, description, rows, latencies_ms, kept, dict(provenance or {}), error, scale)

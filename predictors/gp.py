@@ -56,7 +56,9 @@ class GaussianProcess(Predictor):
             raise ValueError(f"relevance_spread must not be negative, got {self.relevance_spread}")
         if self.max_optimised < 2:
             raise ValueError(f"max_optimised must be at least 2, got {self.max_optimised}")
-        order = np.random.default_rng(self.random_state).permutation(len(z)) if len(z) > self.max_optimised else ...
+        order = np.arange(len(z))
+        if len(z) > self.max_optimised:
+            order = np.random.default_rng(self.random_state).permutation(order)
         settings = Settings(self.relevance_spread, self.polynomial, self.max_iter, self.max_optimised)
         self._process = Process.fit(X[order], z[order], Columns.alike(X.shape[1]), settings, self._start)
 

@@ -20,6 +20,7 @@ from hardware.backends.cuda import CudaGraphs
 from hardware.backends.placing import placed
 
 
+@register("channels_first")
 class ChannelsFirst(CudaGraphs):
     """CUDA graphs with the usual layout."""
 
@@ -29,6 +30,7 @@ class ChannelsFirst(CudaGraphs):
         return placed(model, inputs, "cuda", device.precision)
 
 
+@register("channels_last")
 class ChannelsLast(CudaGraphs):
     """CUDA graphs with the channels last."""
 
@@ -60,8 +62,6 @@ def main() -> None:
     parser.add_argument("--backends", nargs="*", default=["cuda", "channels_first", "channels_last"])
     parser.add_argument("--precisions", nargs="*", default=["fp32", "tf32", "fp16"])
     options = parser.parse_args()
-    register("channels_first")(ChannelsFirst)
-    register("channels_last")(ChannelsLast)
     print("| family | backend | precision | batch | ms | interval | mJ | MB |")
     print("|---|---|---|--:|--:|---|--:|--:|")
     for family in options.families:

@@ -9,6 +9,19 @@ import pytest
 from search import History, Objective, Problem
 from supernet.space import Choice, SearchSpace, within_depth
 
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks" / "search"
+
+
+@pytest.fixture
+def benchmarks(monkeypatch):
+    """Modules of the benchmarks, which are not installed, can be imported meanwhile."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    before = set(sys.modules)
+    yield
+    own = {path.stem for path in BENCHMARKS.iterdir()}
+    for name in [name for name in sys.modules if name not in before and name.partition(".")[0] in own]:
+        del sys.modules[name]
+
 
 def staged_space():
     """45 genes, some of them inactive."""

@@ -10,19 +10,13 @@ import pytest
 import search
 from supernet.space import Choice, SearchSpace
 
-FOLDER = Path(__file__).parents[2] / "benchmarks" / "search"
-
 
 @pytest.fixture
-def comparison(monkeypatch):
-    """The package beside the benchmarks, which is not installed."""
-    monkeypatch.syspath_prepend(FOLDER)
+def comparison(benchmarks):
     import comparison
     from comparison import landscapes, ours, peers, report, results, trial  # noqa: F401
 
-    yield comparison
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("comparison", "compare")]:
-        del sys.modules[name]
+    return comparison
 
 
 @pytest.fixture
@@ -125,7 +119,7 @@ def test_the_report_holds_every_competitor(comparison, tmp_path):
 
 
 def test_the_command_runs_what_is_missing(comparison, monkeypatch, capsys, tmp_path):
-    shared = FOLDER.parents[2] / "shared" / "landscapes"
+    shared = Path(__file__).parents[3] / "shared" / "landscapes"
     if not (shared / "reference.json").exists():
         pytest.skip(f"needs the landscapes in {shared}")
     import compare

@@ -1,23 +1,14 @@
 """The benchmark that replaces parts of the default tactic by the truth."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "benchmarks" / "search"
-
 
 @pytest.fixture
-def limits(monkeypatch):
-    """The benchmark of this name, which is not installed."""
-    monkeypatch.syspath_prepend(FOLDER)
+def limits(benchmarks):
     import limits
 
-    yield limits
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("comparison", "limits")]:
-        del sys.modules[name]
+    return limits
 
 
 @pytest.mark.parametrize("leads", [False, True])

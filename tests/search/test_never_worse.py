@@ -1,24 +1,16 @@
 """The default tactic is not worse than random search: on tiny and huge spaces, flat, noisy and deceptive objectives."""
 
 import logging
-import sys
-from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "benchmarks" / "search"
-
 
 @pytest.fixture
-def never_worse(monkeypatch, caplog):
-    """The benchmark of this name, which is not installed."""
+def never_worse(benchmarks, caplog):
     caplog.set_level(logging.ERROR, logger="search")
-    monkeypatch.syspath_prepend(FOLDER)
     import never_worse
 
-    yield never_worse
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("comparison", "never_worse")]:
-        del sys.modules[name]
+    return never_worse
 
 
 def worse(never_worse, name, objective, kind, budgets, seeds):
