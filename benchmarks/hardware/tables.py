@@ -2,7 +2,7 @@
 
     PYTHONPATH=. python3 benchmarks/hardware/tables.py --folder tables                    all stages that fit here
     PYTHONPATH=. python3 benchmarks/hardware/tables.py --folder tables --quick            a dry run: tiny networks
-    PYTHONPATH=. python3 benchmarks/hardware/tables.py --folder tables --only cuda        stages whose name has "cuda"
+    PYTHONPATH=. python3 benchmarks/hardware/tables.py --folder tables --only graphs      stages whose name has "graphs"
 
 Needs PyTorch, timm, SciPy and ONNX Runtime, none of the packages for searching. Each table is kept as soon as it is
 there, and while it grows: the same command goes on. Stages of the GPU run one after the other; those of the CPU run
