@@ -13,6 +13,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from hardware import backends
+from hardware.backends.cuda import numerics
 from hardware.bundle.formats import Format, chosen_format
 from hardware.bundle.kinds import Kind, Making, kind_of
 from hardware.bundle.readme import readme
@@ -101,7 +102,7 @@ def _checked_and_measured(
     """`parity`, and `latency` where this machine is the device, or why it is `not_measured`."""
     device, threads_before = kind.making.device, torch.get_num_threads()
     try:
-        with form.explaining(f"{' and '.join(files)} cannot be run"):
+        with numerics(device.precision), form.explaining(f"{' and '.join(files)} cannot be run"):
             found = {"parity": sample.check(kind.compute(form, partial), " and ".join(files), device.precision)}
     finally:
         torch.set_num_threads(threads_before)

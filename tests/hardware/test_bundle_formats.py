@@ -110,6 +110,16 @@ def test_a_program_that_is_done_with_its_models_can_be_interrupted(net, tmp_path
 
 
 @pytest.mark.slow
+def test_a_bundle_of_a_compiling_device_compiles(net, tmp_path, monkeypatch):
+    bundle = deploy(net, net.largest, Device("here", "torch_compile"), tmp_path / "bundle")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
+    code, report, errors = run(bundle, "--repeats", 3, absent=OURS)
+    assert code == 0, errors
+    assert report["parity"]["ok"]
+    assert list((tmp_path / "compiled").rglob("*.so"))
+
+
+@pytest.mark.slow
 def test_a_damaged_program_is_found_by_its_runtime(net, tmp_path):
     bundle = deploy(net, net.smallest, Device("here", "torch"), tmp_path / "bundle")
     other = deploy(net, net.largest, Device("here", "torch"), tmp_path / "other")

@@ -305,3 +305,14 @@ def test_other_formats_translate_and_classify_alike(texts, pairs, tmp_path, form
     folder = deploy(net, net.smallest, DEVICE, tmp_path / "bert", task=texts, format=format_)
     code, report, _ = run(folder, "A dog runs.", "--repeats", 2, absent=absent)
     assert (code, len(report["predictions"][0]["top"])) == (0, 3)
+
+
+@pytest.mark.gpu
+def test_translations_on_a_gpu_are_those_on_a_cpu(pairs, tmp_path):
+    net = hat()
+    folder = deploy(net, net.largest, hardware.Device("gpu", "cuda_graphs"), tmp_path / "hat", task=pairs)
+    code, report, errors = run(folder, *SOURCES, "--repeats", 2, absent=ABSENT - {"torch"})
+    assert code == 0, errors
+    assert [entry["translation"] for entry in report["predictions"]] == pairs.translate(
+        net.extract(net.largest), SOURCES
+    )

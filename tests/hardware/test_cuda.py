@@ -6,7 +6,9 @@ from torch import nn
 
 import hardware
 import supernet
-from hardware import Device, LatencyTable, Protocol
+from hardware import Device, LatencyTable, Protocol, deploy
+
+from .test_bundle import run
 
 pytestmark = pytest.mark.gpu
 
@@ -27,3 +29,20 @@ def test_energy_is_of_the_network_alone():
     model, inputs = nn.Linear(8, 8), torch.zeros(1, 8)
     device = Device("gpu", "cuda_graphs")
     assert hardware.measure_energy(model, inputs, device, seconds=0.3) < 20  # filling the cache alone takes as much
+
+
+@pytest.mark.parametrize(
+    ("backend", "precision"), [("cuda_graphs", "fp32"), ("cuda_graphs", "fp16"), ("cuda_compile", "fp32")]
+)
+def test_a_bundle_runs_as_its_device_does(backend, precision, tmp_path):
+    torch.manual_seed(0)
+    net = supernet.create("ofa_mobilenetv3", resolutions=(64,)).eval()
+    latency_ms = {}
+    for name in ("cuda", backend):
+        device = Device("gpu", name, precision=precision)
+        bundle = deploy(net, net.smallest, device, tmp_path / name)
+        code, report, errors = run(bundle, "--repeats", 200, absent={"supernet", "hardware", "search", "predictors"})
+        assert code == 0, errors
+        assert report["parity"]["ok"]
+        latency_ms[name] = report["latency"]["median_ms"]
+    assert latency_ms[backend] < 0.7 * latency_ms["cuda"]  # Python does not launch every kernel
