@@ -10,8 +10,10 @@ class ArchitectureError(ValueError):
 
 
 def frozen(value: Any) -> Any:
-    """The value with tuples for lists, however deep: JSON has no tuples."""
-    return tuple(frozen(v) for v in value) if isinstance(value, (list, tuple)) else value
+    """The value with tuples for lists (JSON has no tuples) and plain numbers for those of arrays, however deep."""
+    if isinstance(value, (list, tuple)):
+        return tuple(frozen(v) for v in value)
+    return frozen(value.tolist()) if hasattr(value, "tolist") else value
 
 
 def _thawed(value: Any) -> Any:

@@ -75,11 +75,20 @@ class Choice:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             raise ValueError(f"a choice needs a name, got {self.name!r}")
-        object.__setattr__(self, "values", frozen(tuple(self.values)))
-        if not self.values or len(set(self.values)) != len(self.values):
-            raise ValueError(f"choice {self.name!r}: values must be distinct and at least one, got {self.values}")
-        if self.repeat is not None and self.repeat < 1:
-            raise ValueError(f"choice {self.name!r}: repeat must be None or at least 1, got {self.repeat}")
+        values = frozen(tuple(self.values)) if _is_sequence(self.values) else None
+        if values is None:
+            raise ValueError(
+                f"choice {self.name!r}: values must be a sequence such as {(self.values,)}, got {self.values!r}"
+            )
+        object.__setattr__(self, "values", values)
+        if others := [value for value in values if not _is_plain(value)]:
+            raise ValueError(f"choice {self.name!r}: {others[0]!r} is no number, text, None or tuple of these")
+        if not values or len(set(values)) != len(values):
+            raise ValueError(f"choice {self.name!r}: values must be distinct and at least one, got {values}")
+        if self.repeat is not None and (type(self.repeat) is not int or self.repeat < 1):
+            raise ValueError(
+                f"choice {self.name!r}: repeat must be None or an integer of at least 1, got {self.repeat!r}"
+            )
 
     @property
     def n_genes(self) -> int:
@@ -94,3 +103,14 @@ class Choice:
     def label(self, position: int) -> str:
         """Name of one gene: `"ks[3]"`, or the plain name of a scalar choice."""
         return self.name if self.repeat is None else f"{self.name}[{position}]"
+
+
+def _is_sequence(values: Any) -> bool:
+    return not isinstance(values, str) and hasattr(values, "__iter__")
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether JSON can hold a value, and it equals itself (a NaN does not)."""
+    if isinstance(value, tuple):
+        return all(map(_is_plain, value))
+    return value is None or (isinstance(value, (bool, int, float, str)) and value == value)

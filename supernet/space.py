@@ -3,6 +3,8 @@
 import hashlib
 import itertools
 import json
+import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -20,6 +22,8 @@ __all__ = ["Activity", "Choice", "Genes", "SearchSpace", "Translation", "When", 
 Genes = NDArray[np.int64]
 """Indices into the values of each gene, shape (n_architectures, n_genes)."""
 
+
+_MOST_OF_FLOAT = int(sys.float_info.max)
 
 Translation = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Turns a configuration as its authors publish it into `{choice name: values}`."""
@@ -95,8 +99,11 @@ class SearchSpace:
         return self._counter.size
 
     def choice(self, name: str) -> Choice:
-        """The choice of this name."""
-        return next(choice for choice in self.choices if choice.name == name)
+        """The choice of this name. Raises ValueError where there is none."""
+        for choice in self.choices:
+            if choice.name == name:
+                return choice
+        raise ValueError(f"no choice {name!r}: this space has {', '.join(choice.name for choice in self.choices)}")
 
     def describe(self) -> dict[str, Any]:
         """The space as JSON-compatible data: choices, and for each gene its aliases and activity table."""
@@ -117,7 +124,7 @@ class SearchSpace:
         records = dict(zip([c.label(i) for c, i in labels], description["genes"], strict=True))
 
         def values_at(choice: Choice, position: int) -> tuple[Any, ...]:
-            return tuple(records[choice.label(position)].get("values", choice.values))
+            return tuple(frozen(records[choice.label(position)].get("values", choice.values)))
 
         def rules(choice: Choice) -> Choice:
             def active(position: int) -> When | None:
@@ -358,12 +365,11 @@ class SearchSpace:
     def _encode_choice(self, choice: Choice, values: Mapping[str, Any]) -> Genes:
         if choice.name not in values:
             raise ArchitectureError(f"{choice.name} is missing: allowed values are {choice.values}")
-        given = values[choice.name]
-        given = frozen(given.tolist() if isinstance(given, np.ndarray) else given)
-        listed = given if isinstance(given, tuple) and given not in choice.values else (given,) * choice.n_genes
+        value = frozen(values[choice.name])
+        listed = value if isinstance(value, tuple) and value not in choice.values else (value,) * choice.n_genes
         if len(listed) != choice.n_genes:
-            raise ArchitectureError(f"{choice.name} needs {choice.n_genes} values, got {len(listed)}: {given!r}")
-        return np.array([self._index(choice, i, value) for i, value in enumerate(listed)], dtype=np.int64)
+            raise ArchitectureError(f"{choice.name} needs {choice.n_genes} values, got {len(listed)}: {value!r}")
+        return np.array([self._index(choice, i, one) for i, one in enumerate(listed)], dtype=np.int64)
 
     @staticmethod
     def _index(choice: Choice, position: int, value: Any) -> int:
@@ -378,7 +384,8 @@ class SearchSpace:
 
     def __repr__(self) -> str:
         choices = ", ".join(f"{c.name}{'' if c.repeat is None else f'[{c.repeat}]'}{c.values}" for c in self.choices)
-        return f"SearchSpace({choices}; size {self.size:.4g})"
+        size = f"{self.size:.4g}" if self.size < _MOST_OF_FLOAT else f"about 10^{math.log10(self.size):.0f}"
+        return f"SearchSpace({choices}; size {size})"
 
 
 def _restored(cls: type[SearchSpace], description: Mapping[str, Any], translate: Translation | None) -> SearchSpace:

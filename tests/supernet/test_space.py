@@ -172,6 +172,44 @@ def test_values_may_be_tuples(repeat):
         space.validate({"block": ["conv", 7], "width": 16})
 
 
+def test_tuples_that_are_possible_at_some_positions_only_survive_json():
+    small, middle, large = (1, 2), (3, 4), (5, 6)
+    space = SearchSpace(
+        Choice("block", (small, middle, large), 2, allowed=((small, middle, large), (middle, large)).__getitem__),
+        Choice("other", (small, middle, large), 2, aliases=lambda _: {large: middle}, allowed=lambda _: (middle, large)),
+        Choice("gate", (0, 1), active=lambda _: When(("block", 1), test=lambda value: value == large)),
+    )
+    restored = SearchSpace.from_description(json.loads(json.dumps(space.describe())))
+    assert restored.fingerprint == space.fingerprint
+    assert restored.size == space.size == 3 * (1 + 2)
+    assert restored.largest == space.largest
+
+
+VALUES = [None, True, False, 2, 0.5, "relu", ("conv", 3)]
+
+
+@given(st.lists(st.sampled_from(VALUES), min_size=1, unique_by=repr), st.sampled_from([None, 1, 3]))
+def test_values_of_any_plain_type_come_back_from_json(values, repeat):
+    space = SearchSpace(Choice("a", tuple(values), repeat))
+    restored = SearchSpace.from_description(json.loads(json.dumps(space.describe())))
+    for architecture in space.sample(space.size):
+        again = restored.validate(json.loads(architecture.to_json()))
+        assert again == architecture
+        assert [type(v) for v in again.values()] == [type(v) for v in architecture.values()]
+
+
+def test_numpy_values_are_taken_as_plain_ones():
+    space = SearchSpace(Choice("r", np.arange(8, 24, 8)), Choice("gated", (False, True), 2))
+    assert space.choice("r").values == (8, 16)
+    assert json.loads(space.largest.to_json()) == {"r": 16, "gated": [True, True]}
+    assert space.validate({"r": np.int64(16), "gated": np.array([True, False])})["gated"] == (True, False)
+    assert space.validate({"r": 16, "gated": [np.bool_(True)] * 2}) == space.largest
+
+
+def test_a_space_of_more_than_a_float_holds_is_printed():
+    assert "size about 10^331" in repr(SearchSpace(Choice("a", (1, 2), 1100)))
+
+
 def test_wrong_genes_are_named():
     space = staged()
     genes = np.zeros((2, space.n_genes), dtype=int)
@@ -211,6 +249,19 @@ def test_broken_spaces_are_refused():
         SearchSpace({"a": (1, 2)})
     with pytest.raises(ValueError, match="needs a name"):
         Choice(3, (1, 2))
+    with pytest.raises(ValueError, match="'act': values must be a sequence such as \\('relu',\\), got 'relu'"):
+        Choice("act", "relu")
+    with pytest.raises(ValueError, match="'a': values must be a sequence such as \\(3,\\), got 3"):
+        Choice("a", 3)
+    with pytest.raises(ValueError, match=r"'a': \{'x': 1\} is no number, text, None or tuple of these"):
+        Choice("a", ({"x": 1},))
+    with pytest.raises(ValueError, match="'a': nan is no number"):
+        Choice("a", (1.0, float("nan")))
+    for repeat in ("3", 3.0, True, 0):
+        with pytest.raises(ValueError, match="repeat must be None or an integer of at least 1"):
+            Choice("a", (1, 2), repeat)
+    with pytest.raises(ValueError, match="no choice 'b': this space has a"):
+        SearchSpace(Choice("a", (1, 2))).choice("b")
 
 
 def test_what_is_no_architecture_and_no_list_of_them_is_named():
