@@ -147,8 +147,10 @@ class SuperNetwork(nn.Module, ABC):
     def forward(self, *inputs: Any, architecture: Architecture | None = None, **named_inputs: Any) -> Any:
         """The sub-network's function through the shared weights: `net(x, architecture)`; gradients reach them."""
         if architecture is None:
-            *inputs_, architecture = inputs
-            inputs = tuple(inputs_)
+            if not inputs or not isinstance(inputs[-1], Mapping):
+                raise TypeError("which sub-network? give its architecture: net(x, architecture)")
+            *others, architecture = inputs
+            inputs = tuple(others)
         skeleton, places = self._cached(architecture)
         if skeleton.training != self.training:
             skeleton.train(self.training)
@@ -231,6 +233,11 @@ class SuperNetwork(nn.Module, ABC):
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         self.__dict__.pop("_tensor_cache", None)  # moving to a device may replace tensors
         return super()._apply(fn, recurse)
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """As `nn.Module.load_state_dict`."""
+        self.__dict__.pop("_tensor_cache", None)  # assign=True replaces tensors
+        return super().load_state_dict(*args, **kwargs)
 
     def _cached(self, architecture: Architecture) -> tuple[nn.Module, list[Place]]:
         """The skeleton, and where its tensors stand."""

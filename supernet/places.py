@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -43,13 +43,17 @@ def places_of(module: nn.Module) -> list[Place]:
 
 
 def fill(places: Sequence[Place], tensors: Mapping[str, Tensor]) -> None:
-    """Puts tensors into their places, by name; parameters become parameters. Places without one stay as they are."""
+    """Puts tensors into their places, by name, for good.
+
+    Parameters become parameters again, and learn where those before them did. Places without a tensor stay as they are.
+    """
     made: dict[str, Tensor] = {}
     for place in places:
         if place.name in tensors:
             tensor = tensors[place.name]
             if place.is_parameter:
-                tensor = made.setdefault(place.name, nn.Parameter(tensor))
+                learns = cast(Tensor, place.tensors[place.attribute]).requires_grad
+                tensor = made.setdefault(place.name, nn.Parameter(tensor, requires_grad=learns))
             place.tensors[place.attribute] = tensor
 
 

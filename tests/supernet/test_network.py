@@ -192,6 +192,37 @@ def test_the_state_dict_of_the_largest_sub_network_is_a_checkpoint_of_a_family_o
         net.load_checkpoint(tmp_path / "part.pt")
 
 
+def test_what_does_not_learn_stays_so_in_an_extracted_model():
+    class Partly(Linear):
+        def build(self, architecture):
+            model = super().build(architecture)
+            model[1].requires_grad_(False)
+            model.steps = nn.Parameter(torch.arange(architecture["width"]), requires_grad=False)
+            model.register_buffer("mask", torch.ones(architecture["width"]), persistent=False)
+            return model
+
+    model = Partly().extract({"width": 2})
+    learns = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+    assert learns == {"steps": False, "0.weight": True, "0.bias": True, "1.weight": False, "1.bias": False}
+    assert model.steps.tolist() == [0, 1]
+    assert model.mask.shape == (2,)
+
+
+def test_weights_that_are_put_in_the_place_of_others_are_those_of_sub_networks():
+    net = Linear()
+    net.extract(net.smallest)
+    other = {name: tensor + 1 for name, tensor in net.state_dict().items()}
+    net.load_state_dict(other, assign=True)
+    torch.testing.assert_close(net.extract(net.largest)[0].weight, nn.Parameter(other["shared.0.weight"]))
+
+
+def test_a_call_without_an_architecture_is_told_so():
+    net = Linear()
+    for inputs in ((), (torch.zeros(1, 4),)):
+        with pytest.raises(TypeError, match=r"which sub-network\? give its architecture: net\(x, architecture\)"):
+            net(*inputs)
+
+
 def test_mistakes_in_a_family_of_ones_own_are_named():
     class Nowhere(Linear):
         space = None
