@@ -79,7 +79,7 @@ def chosen_probes(net: SuperNetwork, n_probes: int, n_held_out: int, seed: int) 
     if n_probes < 1 or n_held_out < 0:
         raise ValueError(f"a table needs probes to fit to (n_probes={n_probes}) and 0 or more held out ({n_held_out})")
     space = net.space
-    n_fitted = max(2, min(n_probes, space.size))
+    n_fitted = min(max(2, n_probes), space.size)
     drawn = space.sample(min(50 * n_fitted + n_held_out, space.size), seed)
     pool = list(dict.fromkeys([net.smallest, net.largest, *drawn]))
     macs = net.costs(pool)["macs"]
@@ -112,14 +112,14 @@ def _begun(kind: type[Table], net: SuperNetwork, device: Device, path: Path | No
     mismatches = {
         "device": (kept.device, device),
         "space": (kept.space.fingerprint, net.space.fingerprint),
-        "blocks": (sorted(kept.keys), sorted(fresh.keys)),
-        "processor": (kept.provenance["cpu"], origin["cpu"]),
+        "structure of blocks": (sorted(kept.keys), sorted(fresh.keys)),
+        "processor": (kept.provenance.get("cpu"), origin["cpu"]),
         "accelerator": (kept.provenance.get("accelerator"), accelerator),
-        "versions": (kept.provenance["versions"], versions),
+        "set of versions": (kept.provenance.get("versions"), versions),
     }
     for what, (there, here) in mismatches.items():
         if there != here:
-            detail = "" if what == "blocks" else f" ({there} there, {here} here)"
+            detail = "" if what == "structure of blocks" else f" ({there} there, {here} here)"
             raise TableError(f"{path} is a latency table of another {what}{detail}; remove it or name another file")
     return kept
 

@@ -65,18 +65,20 @@ def fitted(sums: Values, traits: Mapping[str, Values], measured: Values) -> Corr
         traits: the same of each trait.
         measured: latencies in ms.
     """
-    designs = {chosen: _design(sums, traits, chosen) for chosen in _choices(sums, traits)}
-    wrong = {chosen: np.abs(_left_out(design, measured) / measured - 1) for chosen, design in designs.items()}
-    best = min(wrong, key=lambda chosen: float(wrong[chosen].mean()))
-    limit = wrong[best].mean() + max(wrong[best].std() / np.sqrt(len(measured)), _EQUAL)
-    chosen = next(chosen for chosen in wrong if wrong[chosen].mean() <= limit)
-    slope, intercept, *weights = _solve(designs[chosen], measured).tolist()
+    choices = _choices(sums, traits)
+    chosen = choices[0] if len(choices) == 1 else _simplest(choices, sums, traits, measured)
+    slope, intercept, *weights = _solve(_design(sums, traits, chosen), measured).tolist()
     return Correction(slope, intercept, dict(zip(chosen, weights, strict=True)))
 
 
 def left_out(sums: Values, traits: Mapping[str, Values], measured: Values, chosen: Iterable[str]) -> Values:
-    """Each architecture's latency as a fit with the chosen traits to all others predicts it."""
-    return _left_out(_design(sums, traits, tuple(chosen)), measured)
+    """Each architecture's latency in ms as a fit with the chosen traits to all others predicts it; NaN for one alone."""
+    design = _design(sums, traits, tuple(chosen))
+    predicted = np.full_like(measured, np.nan)
+    for i in range(len(measured) if len(measured) > 1 else 0):
+        others = np.arange(len(measured)) != i
+        predicted[i] = design[i] @ _solve(design[others], measured[others])
+    return predicted
 
 
 def errors(predicted: Values, measured: Values) -> dict[str, float]:
@@ -95,6 +97,16 @@ def terms(traits: Mapping[str, Values]) -> dict[str, Values]:
     return {"fetches": traits["calls"] * traits["parameters"], **traits} if traits else {}
 
 
+def _simplest(
+    choices: Sequence[tuple[str, ...]], sums: Values, traits: Mapping[str, Values], measured: Values
+) -> tuple[str, ...]:
+    """The first of the choices (simple ones come first) whose error is within one standard error of the least."""
+    wrong = [np.abs(left_out(sums, traits, measured, chosen) / measured - 1) for chosen in choices]
+    best = min(wrong, key=lambda errors: float(errors.mean()))
+    limit = best.mean() + max(best.std() / np.sqrt(len(measured)), _EQUAL)
+    return next(chosen for chosen, errors in zip(choices, wrong, strict=True) if errors.mean() <= limit)
+
+
 def _choices(sums: Values, traits: Mapping[str, Values]) -> list[tuple[str, ...]]:
     """Sets of traits, small ones first, that vary and leave three measurements for each coefficient."""
     varied = [trait for trait in TERMS if trait in traits and np.ptp(traits[trait]) > 1e-9 * traits[trait].max()]
@@ -109,21 +121,18 @@ def _design(sums: Values, traits: Mapping[str, Values], chosen: Sequence[str]) -
 
 
 def _solve(design: Values, measured: Values) -> Values:
-    """Coefficients with the least squared relative error; only a slope where the sums do not differ."""
-    sums = design[:, 0]
-    if len(sums) < 2 or np.ptp(sums) <= 1e-9 * sums.max():
-        return np.array([np.mean(measured / sums), *np.zeros(design.shape[1] - 1)])
+    """Coefficients with the least squared relative error; only a slope where the sums do not differ.
+
+    Only an intercept where they are 0: an empty call takes as long as any block.
+    """
+    sums, rest = design[:, 0], [0.0] * (design.shape[1] - 2)
+    if not sums.any():
+        return np.array([0.0, np.sum(1 / measured) / np.sum(1 / measured**2), *rest])
+    if np.ptp(sums) <= 1e-9 * sums.max():
+        return np.array([np.mean(measured / sums), 0.0, *rest])
     relative = design / measured[:, None]
     scale = np.sqrt((relative**2).mean(axis=0))
     penalty = np.diag([0.0, 0.0, *np.full(design.shape[1] - 2, np.sqrt(_RIDGE * len(sums)))])
     targets = np.concatenate([np.ones(len(sums)), np.zeros(design.shape[1])])
     coefficients = np.linalg.lstsq(np.concatenate([relative / scale, penalty]), targets, rcond=None)[0] / scale
     return np.asarray(coefficients, dtype=np.float64)
-
-
-def _left_out(design: Values, measured: Values) -> Values:
-    predicted = np.empty_like(measured)
-    for i in range(len(measured)):
-        others = np.arange(len(measured)) != i
-        predicted[i] = design[i] @ _solve(design[others], measured[others])
-    return predicted

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 REST = "(rest)"
 """Slot of what no block holds: functional products, parameters of the model itself."""
 
+WHOLE = "(whole)"
+"""Slot of a model that has no parts which are called as modules."""
 
 Run = Callable[[nn.Module, Architecture], nn.Module]
 
@@ -121,7 +123,7 @@ class BlockMap:
         for architecture, group in groupby(wanted, key=lambda block: block.architecture):
             model = self._net.extract(architecture).to(place)
             inputs = tuple(t.to(place) for t in self._net.example_inputs(architecture, batch_size))
-            uses = capture(self._run(model, architecture), self._net.blocks_of(model), inputs)
+            uses = self._captured(model, self._run(model, architecture), inputs)
             yield from ((block, uses[block.slot]) for block in group)
 
     def _learn(self, architecture: Architecture) -> None:
@@ -214,7 +216,9 @@ class BlockMap:
         return model, self._run(model, architecture), inputs
 
     def _captured(self, model: nn.Module, run: nn.Module, inputs: tuple[torch.Tensor, ...]) -> dict[str, Use]:
-        return capture(run, self._net.blocks_of(model), inputs, self._memo if inputs[0].is_meta else None)
+        """The blocks at work; the whole model as one where none of its parts is called as a module."""
+        memo = self._memo if any(tensor.is_meta for tensor in inputs) else None
+        return capture(run, self._net.blocks_of(model), inputs, memo) or capture(run, {WHOLE: [model]}, inputs)
 
     def _costs_of(self, use: Use, key: str, slot: str, architecture: Architecture) -> Callable[[], tuple[int, int]]:
         """Costs of a block; those within an inference of many steps, which hardly anybody asks for, when asked for."""

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hardware.fitting import Correction, errors, fitted, terms
+from hardware.fitting import Correction, errors, fitted, left_out, terms
 
 
 def made_up(n, seed, *, per_call=0.0, per_parameter=0.0, noise=0.0):
@@ -72,6 +72,18 @@ def test_few_measurements_give_a_line(n):
 def test_equal_sums_give_a_slope_only():
     correction = fitted(np.full(4, 2.0), {}, np.array([3.0, 3.1, 2.9, 3.0]))
     assert (correction.slope, correction.intercept) == (pytest.approx(1.5), 0.0)
+
+
+def test_a_single_measurement_gives_a_slope_only():
+    correction = fitted(np.array([2.0]), {"calls": np.array([3.0])}, np.array([5.0]))
+    assert correction == Correction(2.5)
+
+
+def test_sums_of_nothing_give_an_intercept_only():
+    traits = {"calls": np.arange(1.0, 13.0)}
+    correction = fitted(np.zeros(12), traits, np.full(12, 0.25))
+    assert correction == Correction(0.0, pytest.approx(0.25))
+    np.testing.assert_allclose(left_out(np.zeros(4), {}, np.full(4, 0.25), ()), 0.25)
 
 
 def test_errors_are_told_for_four_or_more():

@@ -204,13 +204,13 @@ def test_a_table_of_something_else_is_not_continued(net, table, tmp_path):
         LatencyTable.build(net, Device("there", "onnxruntime"), path=path, progress=False)
     with pytest.raises(TableError, match="a latency table of another space"):
         LatencyTable.build(tiny_net(depths=(1, 2, 3)), DEVICE, path=path, progress=False)
-    with pytest.raises(TableError, match="a latency table of another blocks"):
+    with pytest.raises(TableError, match="a latency table of another structure of blocks; remove it"):
         LatencyTable.build(tiny_net(num_classes=7), DEVICE, path=path, progress=False)
     record = json.loads(path.read_text())
-    record["provenance"]["cpu"] = "another one"
-    path.write_text(json.dumps(record))
-    with pytest.raises(TableError, match="a latency table of another processor"):
-        LatencyTable.build(net, DEVICE, path=path, progress=False)
+    for provenance in ({**record["provenance"], "cpu": "another one"}, {"source": "a file of others"}):
+        path.write_text(json.dumps(record | {"provenance": provenance}))
+        with pytest.raises(TableError, match="a latency table of another processor"):
+            LatencyTable.build(net, DEVICE, path=path, progress=False)
 
 
 STUB = '{"format": "supernet-search latency table", "version": 2}'
@@ -350,6 +350,44 @@ class Recurrent(SuperNetwork):
 
     def inference(self, model, architecture):
         return self.Thrice(model)
+
+
+class Product(nn.Module):
+    """A layer whose parameter is used outside of any module."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.layer = nn.Linear(32, width)
+
+    def forward(self, x):
+        return nn.functional.linear(x, self.layer.weight)
+
+
+@pytest.mark.parametrize(
+    ("layer", "widths"),
+    [
+        (lambda width: nn.Sequential(nn.Linear(32, width)), (256,)),
+        (lambda width: nn.Linear(32, width), (256,)),
+        (lambda width: nn.Linear(32, width), (8, 512)),
+        (Product, (8, 512)),
+    ],
+    ids=["one architecture", "one architecture without children", "no children", "children that are not called"],
+)
+def test_spaces_and_models_of_one_part_have_tables(layer, widths, tmp_path):
+    class Single(SuperNetwork):
+        space = SearchSpace(Choice("width", widths))
+        input_shape = (64, 32)
+
+        def build(self, architecture):
+            return layer(architecture["width"])
+
+    net = Single().eval()
+    table = LatencyTable.build(net, DEVICE, protocol=QUICK, progress=False)
+    table.save(tmp_path / "table.json")
+    assert len(table.blocks) == len(table.probes) == len(widths)
+    latencies = LatencyTable.load(tmp_path / "table.json").latency([net.smallest, net.largest])
+    assert (latencies > 0).all()
+    assert latencies[0] < latencies[1] or len(widths) == 1
 
 
 @pytest.mark.parametrize("backend", ["torch", "onnxruntime"])
