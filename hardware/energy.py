@@ -2,15 +2,16 @@
 
 import ctypes
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from hardware.backends import create
 from hardware.device import Device
-from hardware.measuring import prepared
+from hardware.measuring import ExampleInputs, keeping_threads, positional, prepared
+from supernet.inputs import evaluating
 
 POWERCAP = Path("/sys/class/powercap")
 """Where Linux shows the counters of Intel's and AMD's processors (RAPL)."""
@@ -19,19 +20,17 @@ Counter = Callable[[], float]
 """Millijoules since some moment."""
 
 
-def measure_energy(
-    model: nn.Module, example_inputs: Tensor | Sequence[Tensor], device: Device, seconds: float = 2.0
-) -> float:
+def measure_energy(model: nn.Module, example_inputs: ExampleInputs, device: Device, seconds: float = 2.0) -> float:
     """Millijoules that one inference of a batch takes: the GPU's (NVML), or the processor packages' (RAPL).
 
     All that the chip spends while inferences run one after the other for some seconds: idle power and other programs
-    count too.
+    count too. Takes model and inputs as `hardware.measure` does.
 
-    Raises DeviceError where there is no counter, or none that may be read.
+    Raises DeviceError where there is no counter, or none that may be read, and for inputs of another batch size.
     """
-    inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
-    runner, counter = prepared(model, inputs, device), energy_counter(device)
-    with device.pinned():
+    model, inputs = positional(model, example_inputs, device)
+    with evaluating(model), keeping_threads(), device.pinned():
+        runner, counter = prepared(model, inputs, device), energy_counter(device)
         run_ms = max(runner.time_ms(10) * runner.inferences, 1e-3)
         calls = max(1, math.ceil(seconds * 1e3 / run_ms))
         before = counter()

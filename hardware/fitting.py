@@ -72,7 +72,7 @@ def fitted(sums: Values, traits: Mapping[str, Values], measured: Values) -> Corr
 
 
 def left_out(sums: Values, traits: Mapping[str, Values], measured: Values, chosen: Iterable[str]) -> Values:
-    """Each architecture's latency in ms as a fit with the chosen traits to all others predicts it; NaN for one alone."""
+    """Latency in ms of each architecture by a fit with the chosen traits to all others; NaN of a single one."""
     design = _design(sums, traits, tuple(chosen))
     predicted = np.full_like(measured, np.nan)
     for i in range(len(measured) if len(measured) > 1 else 0):

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from supernet.inputs import Inputs, call, moved
+from supernet.inputs import Inputs, call, evaluating, moved
 
 Batch = Mapping[str, Any] | tuple[Inputs, Tensor]
 """Named inputs of the model with `labels` among them, or a pair of inputs and labels as tasks give it."""
@@ -86,9 +86,7 @@ def rank(model: nn.Module, units: Sequence[Units], batches: Iterable[Batch], los
     """
     totals: list[Tensor] = []
     n_samples = 0
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         for batch in batches:
             products = _products(model, [unit.taker for unit in units], batch, loss)
             sums = [
@@ -97,8 +95,6 @@ def rank(model: nn.Module, units: Sequence[Units], batches: Iterable[Batch], los
             ]
             totals = [total + new for total, new in zip(totals, sums, strict=True)] if totals else sums
             n_samples += len(products[0])
-    finally:
-        model.train(was_training)
     if not n_samples:
         raise ValueError("importance needs at least one batch, got none")
     return [total / n_samples for total in totals]

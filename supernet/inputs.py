@@ -1,6 +1,7 @@
-"""What models are called with."""
+"""What models are called with, and how."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,6 +18,18 @@ def call(model: nn.Module, inputs: Inputs, **settings: Any) -> Any:
     if isinstance(inputs, Mapping):
         return model(**inputs, **settings)
     return model(*inputs, **settings)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Within the context the model and all its parts are in eval mode; then each in the mode it had."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def moved(inputs: Any, device: torch.device | str) -> Any:

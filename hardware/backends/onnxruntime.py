@@ -30,7 +30,8 @@ class OnnxRuntime(Backend):
         if isinstance(model, PartedInference):
             runs = {name: self._part(part, device) for name, part in model.parts().items()}
             return Runner(lambda: model.through(runs, *inputs))
-        session = open_session(onnx_bytes(model, inputs), device.threads)
+        module, inputs = placed(model, inputs, "cpu", device.precision)
+        session = open_session(onnx_bytes(module, inputs), device.threads)
         feed = {name: tensor.numpy() for name, tensor in _taken(session, inputs).items()}
         return Runner(lambda: session.run(None, feed))
 
@@ -118,7 +119,7 @@ class OnnxRuntimeTensorRT(OnnxRuntimeCuda):
 def _taken(session: onnxruntime.InferenceSession, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
     """The inputs that the graph has: the export leaves out what the result does not depend on."""
     named = dict(zip(input_names(inputs), inputs, strict=False))  # one name where there are no inputs at all
-    return {node.name: named[node.name].detach() for node in session.get_inputs()}
+    return {node.name: named[node.name].contiguous() for node in session.get_inputs()}
 
 
 def open_session(model: bytes | str, threads: int) -> onnxruntime.InferenceSession:

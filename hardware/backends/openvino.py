@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from hardware.backends.base import Backend
-from hardware.export import onnx_bytes
+from hardware.backends.placing import placed
+from hardware.export import input_names, onnx_bytes
 from hardware.timing import Runner
 from supernet.parts import PartedInference
 
@@ -42,10 +43,12 @@ class OpenVino(Backend):
             "INFERENCE_PRECISION_HINT": _HINTS[device.precision],
             "ENABLE_CPU_PINNING": False,
         }
+        model, inputs = placed(model, inputs, "cpu", "fp32")
         graph = core().read_model(onnx_bytes(model, inputs))
         request = core().compile_model(graph, "CPU", settings).create_infer_request()
-        for i, tensor in enumerate(inputs):
-            request.set_input_tensor(i, openvino.Tensor(tensor.numpy()))
+        tensors = dict(zip(input_names(inputs), inputs, strict=False))  # one name where there are no inputs at all
+        for node in graph.inputs:  # the export leaves out what the result does not depend on
+            request.set_tensor(node, openvino.Tensor(tensors[node.any_name].contiguous().numpy()))
         return Runner(request.infer)
 
     def require(self, device: "Device") -> None:

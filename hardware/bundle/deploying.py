@@ -20,6 +20,7 @@ from hardware.bundle.readme import readme
 from hardware.bundle.sample import Sample
 from hardware.bundle.writing import MANIFEST, replacing, write_json
 from hardware.device import Device, DeviceError
+from hardware.measuring import keeping_threads
 from hardware.provenance import provenance
 from supernet import Architecture, SuperNetwork, recalibrate
 from supernet.tasks import Task
@@ -100,12 +101,9 @@ def _checked_and_measured(
     kind: Kind, form: Format, partial: Path, sample: Sample, files: Sequence[str]
 ) -> dict[str, Any]:
     """`parity`, and `latency` where this machine is the device, or why it is `not_measured`."""
-    device, threads_before = kind.making.device, torch.get_num_threads()
-    try:
-        with numerics(device.precision), form.explaining(f"{' and '.join(files)} cannot be run"):
-            found = {"parity": sample.check(kind.compute(form, partial), " and ".join(files), device.precision)}
-    finally:
-        torch.set_num_threads(threads_before)
+    device, names = kind.making.device, " and ".join(files)
+    with keeping_threads(), numerics(device.precision), form.explaining(f"{names} cannot be run"):
+        found: dict[str, Any] = {"parity": sample.check(kind.compute(form, partial), names, device.precision)}
     if reason := _why_not_measured(device, form):
         return found | {"not_measured": reason}
     try:

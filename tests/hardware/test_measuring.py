@@ -74,13 +74,66 @@ class First(nn.Module):
 @pytest.mark.parametrize("backend", ["torch", "onnxruntime"])
 @pytest.mark.parametrize("n_inputs", [0, 1, 2])
 def test_blocks_may_ignore_what_they_are_given_or_be_given_nothing(backend, n_inputs):
-    inputs = tuple(torch.ones(3) for _ in range(n_inputs))
+    inputs = tuple(torch.ones(1, 3) for _ in range(n_inputs))
     assert measure(First(), inputs, here(backend), QUICK).median_ms > 0
 
 
-def test_thread_count_of_the_process_is_left_as_it_was():
+class Second(nn.Module):
+    """Needs only the second of what it is given, which it calls by a name."""
+
+    def forward(self, first, second):
+        return second * 2
+
+
+ON_CPU = ["torch", "onnxruntime", "openvino"]
+
+
+@pytest.mark.parametrize("backend", ON_CPU)
+def test_inputs_may_be_named_unused_transposed_and_learnt(backend):
+    device = here(backend, batch_size=2)
+    inputs = {"first": torch.ones(2, 5), "second": torch.ones(3, 2).t().requires_grad_()}
+    assert measure(Second(), inputs, device, QUICK).median_ms > 0
+    assert measure(Second(), inputs.values(), device, QUICK).median_ms > 0
+
+
+@pytest.mark.parametrize("backend", ON_CPU)
+def test_models_of_double_precision_are_measured_in_that_of_the_device(backend):
+    model = nn.Linear(8, 4).double()
+    assert measure(model, torch.ones(1, 8, dtype=torch.double), here(backend), QUICK).median_ms > 0
+    assert model.weight.dtype == torch.double
+
+
+@pytest.mark.parametrize("backend", ON_CPU)
+def test_a_model_in_training_mode_is_measured_in_eval_mode_and_left_as_it_was(backend):
+    seen = []
+
+    class Watched(nn.Dropout):
+        def forward(self, x):
+            seen.append(self.training)
+            return super().forward(x)
+
+    model = nn.Sequential(nn.Linear(8, 4), Watched(), nn.BatchNorm1d(4).eval()).train()
+    model[2].eval()
+    measure(model, torch.ones(1, 8), here(backend), QUICK)
+    assert seen
+    assert not any(seen)
+    assert [module.training for module in model] == [True, True, False]
+
+
+@pytest.mark.parametrize("measured", [measure, hardware.measure_memory, hardware.measure_energy])
+def test_inputs_of_another_batch_size_are_refused(measured):
+    device = Device("here", "torch", batch_size=2)
+    expected = r"batch size is 2, the example inputs have shapes \(4, 8\): give .* 2 samples, or .*batch_size=4"
+    with pytest.raises(DeviceError, match=expected):
+        measured(nn.Linear(8, 4), torch.ones(4, 8), device)
+    with pytest.raises(DeviceError, match="must be tensors, got a str"):
+        measured(nn.Linear(8, 4), ("text",), device)
+
+
+@pytest.mark.parametrize("measured", [measure, hardware.measure_memory])
+def test_thread_count_of_the_process_is_left_as_it_was(measured):
     before = torch.get_num_threads()
-    measure(nn.Linear(4, 4).eval(), torch.randn(1, 4), Device("two", "torch", threads=2), QUICK)
+    measured(nn.Linear(4, 4).eval(), torch.randn(1, 4), Device("two", "torch", threads=2))
     assert torch.get_num_threads() == before
 
 

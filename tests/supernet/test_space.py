@@ -176,7 +176,9 @@ def test_tuples_that_are_possible_at_some_positions_only_survive_json():
     small, middle, large = (1, 2), (3, 4), (5, 6)
     space = SearchSpace(
         Choice("block", (small, middle, large), 2, allowed=((small, middle, large), (middle, large)).__getitem__),
-        Choice("other", (small, middle, large), 2, aliases=lambda _: {large: middle}, allowed=lambda _: (middle, large)),
+        Choice(
+            "other", (small, middle, large), 2, aliases=lambda _: {large: middle}, allowed=lambda _: (middle, large)
+        ),
         Choice("gate", (0, 1), active=lambda _: When(("block", 1), test=lambda value: value == large)),
     )
     restored = SearchSpace.from_description(json.loads(json.dumps(space.describe())))
