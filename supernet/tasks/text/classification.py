@@ -254,6 +254,20 @@ class TextClassification:
                 f"max_length={room} or less"
             )
 
+        self._check_classes(getattr(config, "id2label", None) or {})
+
+    def _check_classes(self, named: Mapping[int, str]) -> None:
+        """Raises ValueError where a model calls its classes as the task does, in another order."""
+        place = {str(name).casefold(): index for index, name in named.items()}
+        own = [name.casefold() for name in self.class_names]
+        if set(own) != set(place) or own == sorted(own, key=lambda name: place[name]):
+            return
+        wanted = ", ".join(sorted(self.class_names, key=lambda name: place[name.casefold()]))
+        raise ValueError(
+            f"task {self.name!r} has the classes {', '.join(self.class_names)}, the model has them in another order: "
+            f"give class_names=[{wanted}], spelt as the labels are"
+        )
+
     def _scores(self, outputs: Any) -> Tensor:
         scores = outputs if isinstance(outputs, Tensor) else outputs["logits"]
         n_classes = len(self.class_names)

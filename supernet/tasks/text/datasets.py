@@ -44,7 +44,8 @@ def text_classification(
         header: whether the first line of a file names its columns; None: if a column is given by name.
         validation: fraction of the texts to set aside where there is no file of them.
         test: likewise, where `root` is a file; 0: none.
-        class_names: names of the labels by order (of numbers where all are numbers, else of the alphabet).
+        class_names: the labels themselves in the order of the model's classes, or other names for them by their order
+            (of numbers where all are numbers, else of the alphabet).
         tokenizer: of the models: a `tokenizer.json`, a folder in Hugging Face's layout, or a name on its hub; None:
             BPE trained on the training texts, always the same for the same texts.
         vocab_size: most tokens of a tokenizer that is trained.
@@ -58,6 +59,8 @@ def text_classification(
     tables = {split: read_table(path, text, label, header) for split, path in files.items()}
     values = _ordered(set(tables["train"][1]))
     names = _names(values, class_names)
+    if set(names) == set(values):
+        values = list(names)
     sets = {split: _indexed(files[split], table, values) for split, table in tables.items()}
     splits = _complete(root, sets, validation, test if root.is_file() else 0.0)
     trained_on = (part for one in splits["train"].texts for part in ((one,) if isinstance(one, str) else one))

@@ -108,6 +108,22 @@ def test_numbers_are_ordered_as_numbers(tmp_path):
     assert text_classification(path, text=0, label=1).class_names == tuple(map(str, range(11)))
 
 
+def test_labels_may_be_given_in_the_order_of_a_models_classes(tmp_path):
+    path = write(tmp_path / "all.tsv", [(a, ("no", "yes")[int(b)]) for a, b in sentences(60)])
+    usual, turned = (
+        text_classification(path, text=0, label=1, class_names=names, tokenizer=None, vocab_size=200)
+        for names in (None, ("yes", "no"))
+    )
+    assert turned.class_names == ("yes", "no")
+    labels = dict(zip(turned.splits["train"].texts, turned.splits["train"].labels, strict=True))
+    assert {labels.get(text, 1 - label) + label for text, label in usual.samples("train", 40)} == {1}
+    model = tiny_bert(id2label={0: "YES", 1: "NO"}, vocab_size=300)
+    assert turned.evaluate(model)["accuracy"] >= 0
+    with pytest.raises(ValueError, match=r"the classes no, yes, .* another order: give class_names=\[yes, no\]"):
+        usual.evaluate(model)
+    usual.evaluate(tiny_bert(id2label={0: "LABEL_0", 1: "LABEL_1"}, vocab_size=300))
+
+
 def test_pairs_of_texts_have_types(tmp_path):
     rows = [("a", "b", "label"), *((f"one {a}", f"two {a}", b) for a, b in sentences(40))]
     task = text_classification(write(tmp_path / "p.tsv", rows), text=["a", "b"], label="label", vocab_size=200)
