@@ -56,7 +56,7 @@ class Log:
         n_evaluated = len(history) - history.n_known_before
         if n_evaluated >= self._next:
             self._next = n_evaluated + self._step
-            logger.info("%d/%d evaluated, %s", n_evaluated, self._budget, describe(history))
+            logger.info("%d/%d evaluated, best: %s", n_evaluated, self._budget, describe(history))
 
 
 class Bar:

@@ -104,6 +104,8 @@ class Result:
     def best(self, objective: str, **constraints: Any) -> "pd.Series[Any]":
         """The feasible row with the best value of an objective, as in `best("accuracy", latency=20.0)`.
 
+        Where several have it, the others decide in their order, so that no row dominates the one that is given.
+
         Args:
             objective: name.
             constraints: per objective a number (at least this good) or a pair such as `("<=", 20.0)`.
@@ -124,8 +126,8 @@ class Result:
                 raise SearchError(f"no evaluated architecture meets {constraint} with the constraints before it")
         if rows.empty:
             raise SearchError("no evaluated architecture is feasible")
-        ascending = by_name[objective].goal == "min"
-        return rows.sort_values(objective, ascending=ascending, kind="stable").iloc[0]
+        order = [objective, *(name for name, other in by_name.items() if other.goal and name != objective)]
+        return rows.sort_values(order, ascending=[by_name[name].goal == "min" for name in order], kind="stable").iloc[0]
 
     def _parts(self, reference: ArrayLike | None) -> Iterator[tuple[Values, NDArray[np.float64], list[Goal]]]:
         """Values, NaN where infeasible, reference point and goals of each device; nothing where nothing is known."""

@@ -51,6 +51,19 @@ def test_best_takes_constraints_as_numbers_or_pairs(result):
         result.best("accuracy", latency=0)
 
 
+def test_of_equally_good_architectures_the_best_is_on_the_front(space, landscape):
+    objectives = [Objective("accuracy", goal="max", measure=lambda archs: np.full(len(archs), 90.0))]
+    objectives += landscape.objectives(3)[1:]
+    result = search.run(space, objectives, tactic="random", budget=20, progress=False)
+    for name in ("accuracy", "latency"):
+        assert result.best(name).name in result.pareto().index
+    bound = float(result.frame["latency"].median())
+    assert (
+        result.best("accuracy", latency=(">=", bound))["latency"]
+        == result.frame["latency"].loc[lambda x: x >= bound].min()
+    )
+
+
 def test_hypervolume_from_a_given_and_the_default_reference(result):
     frame = result.frame
     points, goals = frame[["accuracy", "latency", "size"]].to_numpy(), ["max", "min", "min"]
