@@ -5,7 +5,10 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import fields, is_dataclass, replace
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 from search.descriptors import Descriptor
 from search.driver import Driver, identity_of, n_workers
@@ -84,26 +87,37 @@ def run(
     """
     problem = Problem.of(space, objectives, constraints, descriptors)
     _require_count("seed", seed, 0)
-    chosen = _tactic(tactic, predictor)
-    size = first_batch_size(chosen, budget, batch_size)
-    settings = {"tactic": described(chosen), "seed": int(seed), "batch_size": batch_size, "name": name}
+    if name is not None and not isinstance(name, str):
+        raise SearchError(f"name must be a string or None, got {name!r}")
+    engine = _engine(engine)
+    tactic = _tactic(tactic, predictor)
+    size = first_batch_size(tactic, budget, batch_size)
+    settings = {"tactic": described(tactic), "seed": int(seed), "batch_size": described(batch_size), "name": name}
     if len(problem.descriptors):
         settings["descriptors"] = problem.descriptors.identity
     if warm_start is not None:
         settings["warm_start"] = described_sources(warm_start)
-    identity = identity_of(problem, settings)
-    measuring = LocalEngine() if engine is None else engine
-    ahead = n_workers(measuring) > 1 if asynchronous is None else bool(asynchronous)
-    with show(progress, budget) as shown, _opened(store) as opened, _closed_after(measuring):
+    asynchronous = n_workers(engine) > 1 if asynchronous is None else bool(asynchronous)
+    with show(progress, budget) as reporter, _opened(store) as opened, _closed_after(engine):
         opened.bind(space)
         if retry_failed:
             _forget_failures(opened, problem)
         problem = replace(problem, descriptors=problem.descriptors.kept_in(opened))
-        study = opened.study(identity, size)
+        study = opened.study(identity_of(problem, settings), size)
         if warm_start is not None and not opened.begun(study):
             begin(opened, study, problem, read(warm_start, space, problem.objectives))
-        priors = priors_of(space, opened.told(study))
-        return Driver(problem, chosen, opened, study, measuring, budget, int(seed), shown, ahead, priors).run()
+        return Driver(
+            problem,
+            tactic,
+            opened,
+            study,
+            engine,
+            int(budget),
+            int(seed),
+            reporter,
+            asynchronous,
+            priors_of(space, opened.told(study)),
+        ).run()
 
 
 def _forget_failures(store: Store, problem: Problem) -> None:
@@ -119,6 +133,14 @@ def described(thing: Any) -> Any:
     if isinstance(thing, (list, tuple)):
         return [described(item) for item in thing]
     name = f"{type(thing).__module__}.{type(thing).__qualname__}"
+    if isinstance(thing, (np.generic, np.ndarray)):
+        return described(thing.tolist())
+    if isinstance(thing, Mapping):
+        return {str(key): described(value) for key, value in thing.items()}
+    if isinstance(thing, os.PathLike):
+        return os.fspath(thing)
+    if isinstance(thing, partial):
+        return {"class": name, "of": described(thing.func), "args": described([*thing.args, thing.keywords])}
     if is_dataclass(thing) and not isinstance(thing, type):
         return {"class": name, **{f.name: described(getattr(thing, f.name)) for f in fields(thing) if f.init}}
     if hasattr(thing, "__qualname__"):
@@ -131,11 +153,21 @@ def described(thing: Any) -> Any:
 def _tactic(tactic: Any, predictor: Any) -> Tactic:
     if isinstance(tactic, str):
         return create(tactic, **({"predictor": predictor} if "predictor" in settings_of(tactic) else {}))
+    if isinstance(tactic, type):
+        raise SearchError(f"tactic must be an object, not its class: give {tactic.__name__}(...)")
     if not callable(getattr(tactic, "propose", None)):
         raise SearchError(f"tactic must be a name or have a method propose(history, n, rng), got {tactic!r}")
     if predictor != "auto":
         raise SearchError("predictor applies to a tactic given by name: a tactic object holds its own")
     return tactic  # type: ignore[no-any-return]
+
+
+def _engine(engine: Any) -> Engine:
+    if engine is None:
+        return LocalEngine()
+    if isinstance(engine, type) or not callable(getattr(engine, "measure", None)):
+        raise SearchError(f"engine must be an object with measure(jobs), as search.ProcessEngine() is, got {engine!r}")
+    return engine  # type: ignore[no-any-return]
 
 
 def first_batch_size(tactic: Tactic, budget: int, given: int | None) -> int:
@@ -153,7 +185,7 @@ def first_batch_size(tactic: Tactic, budget: int, given: int | None) -> int:
 
 
 def _require_count(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < least:
         raise SearchError(f"{name} must be an integer of at least {least}, got {value!r}")
 
 

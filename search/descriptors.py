@@ -126,8 +126,7 @@ class Descriptors:
     def _computed(self, item: Descriptor, architecture: Architecture) -> Measurement:
         started = time.perf_counter()
         value = float(item.values([architecture])[0])
-        error, seconds = None if np.isfinite(value) else "not finite", time.perf_counter() - started
-        computed = Measurement(architecture, item.name, item.scope, value, error, seconds)
+        computed = Measurement(architecture, item.name, item.scope, value, None, time.perf_counter() - started)
         return computed if self.store is None else self.store.record(computed)
 
 

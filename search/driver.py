@@ -121,8 +121,7 @@ class Driver:
         )
 
     def _cleaned(self, history: History, genes: Genes, predicted: Values | None, n: int) -> tuple[Genes, Values]:
-        """Canonical genes, distinct, unseen and admissible, and what was predicted for them."""
-        genes = self.problem.space.canonical(genes)
+        """Which of the proposed genes are distinct, unseen and admissible, and what was predicted for them."""
         if predicted is None:
             predicted = np.full((len(genes), len(self.problem.objectives)), np.nan)
         first = np.sort(np.unique(genes, axis=0, return_index=True)[1])
@@ -138,7 +137,9 @@ class Driver:
         """Raises SearchError where the whole first batch is known and all of it failed."""
         history = self.ledger.history
         first = self.ledger.trials[0].batch if self.ledger.trials else 0
-        if len(history) and not (history.pending_batches == first).any() and not history.measured.any():
+        if not len(history) or (history.pending_batches == first).any():
+            return
+        if not any(view.measured.any() for view in history.views):
             error = next(error for error in self.ledger.errors if error is not None)
             raise SearchError(
                 f"all {int((history.batches == first).sum())} architectures of the first batch failed; "

@@ -98,10 +98,16 @@ class Ledger:
 
     @property
     def errors(self) -> list[str | None]:
-        """Why each trial failed; None where it did not."""
+        """Why each trial that is done failed; None where it did not."""
+        cheap = np.isnan(self._values) & ~self.problem.expensive  # only one device may have a value
+        names = np.array(self.problem.names, dtype=object)
         return [
-            "; ".join(f"{name}: {m.error}" for name, m in found.items() if m.error is not None) or None
-            for found in self._found
+            "; ".join(
+                [f"{name}: {m.error}" for name, m in found.items() if m.error is not None]
+                + [f"{name}: not a finite number" for name in names[unknown]]
+            )
+            or None
+            for found, unknown in zip(self._found, cheap, strict=True)
         ]
 
     @property

@@ -1,5 +1,6 @@
 """Objectives say what is optimised and how it is measured; constraints bound them."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from statistics import NormalDist
@@ -16,7 +17,7 @@ Measure = Callable[[list[Architecture]], ArrayLike]
 
 Goal = Literal["max", "min"] | None
 
-_RESERVED = ("architecture", "status", "error", "batch")
+_RESERVED = ("architecture", "status", "error", "batch", "id", "rank", "device")
 _OPERATORS = ("<=", ">=")
 _LONGEST = 80
 
@@ -55,6 +56,8 @@ class Objective:
             )
         if "@" in self.name and not (self.quantity.strip() and self.device.strip() and self.name.count("@") == 1):
             raise SearchError(f"objective name {self.name!r}: expected quantity@device, as in 'latency@phone'")
+        if set(self.device) & set("/\\"):
+            raise SearchError(f"objective name {self.name!r}: the device must be a plain word, it names files")
         if self.goal not in ("max", "min", None):
             raise SearchError(f"objective {self.name!r}: goal must be 'max' or 'min' (or None), got {self.goal!r}")
         if not callable(self.measure):
@@ -102,6 +105,16 @@ def measured_values(what: str, measure: Measure, architectures: Sequence[Archite
     return values
 
 
+def finite_or_failed(value: float, error: str | None) -> tuple[float, str | None]:
+    """What a measurement came to: a finite value and no error, or NaN and an error that any file can hold."""
+    value = float(value)
+    if error is None and not math.isfinite(value):
+        error = f"the measured value is {value}"
+    if error is None:
+        return value, None
+    return math.nan, error.encode("utf-8", "backslashreplace").decode("utf-8")  # names of files may be no Unicode
+
+
 def _described(measure: Measure) -> str:
     """The name of a function or method, or of the class of an object that is called; no data that it holds."""
     return getattr(measure, "__qualname__", type(measure).__name__)
@@ -139,9 +152,13 @@ class Constraint:
         operator, bound = given
         if operator not in _OPERATORS:
             raise ConstraintError(f"{message}: the operator must be one of {', '.join(_OPERATORS)}")
-        if isinstance(bound, bool) or not isinstance(bound, (int, float, np.number)) or not np.isfinite(bound):
+        try:
+            number = float(bound) if isinstance(bound, (int, float, np.number)) else math.nan
+        except OverflowError:  # an integer beyond any float
+            number = math.inf
+        if isinstance(bound, bool) or not math.isfinite(number):
             raise ConstraintError(f"{message}: the bound must be a finite number")
-        return cls(objective.name, operator, float(bound))
+        return cls(objective.name, operator, number)
 
     def violation(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """How far values lie outside, relative to the bound; 0 where it is met, inf for NaN. Same shape as `values`."""
@@ -173,4 +190,5 @@ class Constraint:
         return values - self.bound if self.operator == "<=" else self.bound - values
 
     def __str__(self) -> str:
-        return f"{self.objective} {self.operator} {self.bound:g}"
+        short = f"{self.bound:g}"  # only where it says all: searches with different bounds are told apart by this text
+        return f"{self.objective} {self.operator} {short if float(short) == self.bound else repr(self.bound)}"

@@ -1,6 +1,6 @@
 """What a search is about: a space, objectives and constraints, and how they judge arrays of genes and values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -60,16 +60,20 @@ class Problem:
         """
         if not isinstance(space, SearchSpace):
             raise SearchError(f"space must be a SearchSpace, got {type(space).__name__}")
-        if isinstance(objectives, Objective) or not all(isinstance(o, Objective) for o in objectives):
+        listed = tuple(objectives) if isinstance(objectives, Iterable) else (objectives,)
+        if isinstance(objectives, Objective) or not all(isinstance(o, Objective) for o in listed):
             raise SearchError(f"objectives must be a list of search.Objective, got {objectives!r}")
-        names = [objective.name for objective in objectives]
-        if not objectives or len(set(names)) != len(names):
+        names = [objective.name for objective in listed]
+        if not listed or len(set(names)) != len(names):
             raise SearchError(f"a search needs objectives with distinct names, got {names}")
-        if all(objective.goal is None for objective in objectives):
+        if all(objective.goal is None for objective in listed):
             raise SearchError(f"a search needs an objective with a goal, 'max' or 'min'; {names} have none")
-        if both := {o.quantity for o in objectives if o.device} & set(names):
+        if both := {o.quantity for o in listed if o.device} & set(names):
             raise SearchError(f"{sorted(both)[0]!r} is an objective of all devices and of single ones: name it one way")
-        return cls(space, tuple(objectives), _parsed(objectives, constraints), Descriptors.of(descriptors))
+        problem = cls(space, listed, _parsed(listed, constraints), Descriptors.of(descriptors))
+        if idle := [view.device for view in problem.views if not view.problem.targets]:
+            raise SearchError(f"device {idle[0]!r} has no objective with a goal, 'max' or 'min': give it one")
+        return problem
 
     @property
     def names(self) -> list[str]:

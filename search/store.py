@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from search.errors import StoreError
+from search.objective import finite_or_failed
 from supernet.architecture import Architecture
 from supernet.space import SearchSpace
 
@@ -65,7 +66,17 @@ class Trial:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Value of an expensive objective, or NaN and why it failed; `created` in UTC."""
+    """Value of an expensive objective, or NaN and why it failed. Any value that is not finite has failed.
+
+    Args:
+        architecture: that was measured.
+        objective: its name.
+        scope: what the value depends on beside the architecture, see `Objective`.
+        value: finite; NaN where the measurement failed.
+        error: why it failed; None where it did not.
+        seconds: that it took.
+        created: when, in UTC (ISO 8601).
+    """
 
     architecture: Architecture
     objective: str
@@ -74,6 +85,11 @@ class Measurement:
     error: str | None
     seconds: float
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
+
+    def __post_init__(self) -> None:
+        value, error = finite_or_failed(self.value, self.error)
+        object.__setattr__(self, "value", value)
+        object.__setattr__(self, "error", error)
 
 
 @dataclass(frozen=True)
@@ -157,11 +173,14 @@ class Store:
                 "INSERT OR IGNORE INTO studies (identity, batch_size, created) VALUES (?, ?, ?)",
                 (text, batch_size, created),
             )
-        return next(study for study in self.studies() if study.identity == json.loads(text))
+        return self._studies("WHERE identity = ?", text)[0]
 
     def studies(self) -> list[Study]:
         """All studies, oldest first."""
-        rows = self._all("SELECT id, identity, batch_size, created FROM studies ORDER BY id")
+        return self._studies("ORDER BY id")
+
+    def _studies(self, which: str, *parameters: Any) -> list[Study]:
+        rows = self._all(f"SELECT id, identity, batch_size, created FROM studies {which}", parameters)
         return [Study(i, json.loads(identity), size, created) for i, identity, size, created in rows]
 
     def trials(self, study: Study, start: int = 0) -> list[Trial]:

@@ -5,10 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-
 from search.errors import SearchError
-from search.objective import Objective
+from search.objective import Objective, finite_or_failed
 from supernet.architecture import Architecture
 
 
@@ -22,12 +20,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: a finite value, or NaN and an error."""
+    """What became of a job: a finite value, or NaN and an error. Any other value becomes an error."""
 
     job: Job
     value: float
     error: str | None
     seconds: float
+
+    def __post_init__(self) -> None:
+        value, error = finite_or_failed(self.value, self.error)
+        object.__setattr__(self, "value", value)
+        object.__setattr__(self, "error", error)
 
 
 class Engine(Protocol):
@@ -52,8 +55,6 @@ def perform(job: Job) -> Outcome:
     value, error = float("nan"), None
     try:
         value = float(job.objective.values([job.architecture])[0])
-        if not np.isfinite(value):
-            value, error = float("nan"), f"the measured value is {value}"
     except SearchError as failure:
         error = str(failure)
     except Exception as failure:

@@ -1,6 +1,7 @@
 """Tactics: functions from what is known to what should be measured next. One module here, or `register`, adds one."""
 
 import importlib
+import inspect
 import pkgutil
 from typing import Any
 
@@ -21,7 +22,7 @@ def settings_of(name: str) -> list[str]:
     """Names of a tactic's settings. Raises SearchError naming the tactics that exist."""
     if not _known(name):
         raise SearchError(f"unknown tactic {name!r}: available are {', '.join(available())}")
-    return list(getattr(registered[name], "__dataclass_fields__", {}))
+    return list(inspect.signature(registered[name]).parameters)
 
 
 def create(name: str, **settings: Any) -> Tactic:

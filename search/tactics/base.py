@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
+from search.errors import SearchError
 from search.history import History
 from search.problem import Problem, Values, View
 from supernet.space import Genes
@@ -46,26 +47,39 @@ def asked(tactic: Tactic, history: History, n: int, rng: np.random.Generator) ->
     """
     views = history.problem.views
     if len(views) == 1 or getattr(tactic, "sees_devices", False):
-        return _as_proposal(tactic.propose(history, n, rng), history)
+        return _proposal(tactic, history, n, rng)
     first = len(history) + len(history.pending)
     turns = [views[(first + turn) % len(views)] for turn in range(len(views))]
     shares = [(n + len(views) - 1 - turn) // len(views) for turn in range(len(views))]
     proposals: list[Proposal] = []
     for view, share in zip(turns * 2, [*shares, *[n] * len(views)], strict=True):  # what some lack, the others take on
-        if share := min(share, n - sum(len(proposal.genes) for proposal in proposals)):
-            seen = history.view(view.device)
-            proposals.append(_widened(_as_proposal(tactic.propose(seen, share, rng), seen), view, history.problem))
-            history = history.awaiting(history.space.canonical(proposals[-1].genes))
+        share = min(share, n - sum(len(proposal.genes) for proposal in proposals))
+        if share > 0:
+            proposal = _proposal(tactic, history.view(view.device), share, rng)
+            proposals.append(_widened(proposal, view, history.problem))
+            history = history.awaiting(proposal.genes)
     return Proposal(
         np.concatenate([proposal.genes for proposal in proposals]),
         np.concatenate([proposal.predicted for proposal in proposals if proposal.predicted is not None]),
     )
 
 
-def _as_proposal(given: Any, history: History) -> Proposal:
-    if isinstance(given, Proposal):
-        return given
-    return Proposal(given if isinstance(given, np.ndarray) else history.space.encode(list(given)))
+def _proposal(tactic: Tactic, history: History, n: int, rng: np.random.Generator) -> Proposal:
+    """What a tactic proposes, its genes canonical. Raises SearchError, which names the tactic, for anything else."""
+    space, proposed = history.space, tactic.propose(history, n, rng)
+    name = f"{type(tactic).__name__}.propose"
+    predicted = proposed.predicted if isinstance(proposed, Proposal) else None
+    genes = proposed.genes if isinstance(proposed, Proposal) else proposed
+    try:
+        genes = space.canonical(genes if isinstance(genes, np.ndarray) else space.encode(list(genes)))
+    except (TypeError, ValueError) as error:
+        raise SearchError(
+            f"{name} must return architectures, or genes of shape (n, {space.n_genes}): {error}"
+        ) from error
+    shape = (len(genes), len(history.objectives))
+    if predicted is not None and np.shape(predicted) != shape:
+        raise SearchError(f"{name} must predict values of shape {shape}, or None, got shape {np.shape(predicted)}")
+    return Proposal(genes, None if predicted is None else np.asarray(predicted, dtype=np.float64))
 
 
 def _widened(proposal: Proposal, view: View, problem: Problem) -> Proposal:
@@ -86,9 +100,15 @@ _Class = TypeVar("_Class", bound=type)
 
 
 def register(name: str) -> Callable[[_Class], _Class]:
-    """Class decorator that makes a tactic known to `create` by name."""
+    """Class decorator that makes a tactic known to `create` as `name`.
+
+    Raises SearchError if another class already has the name.
+    """
 
     def add(tactic: _Class) -> _Class:
+        known: Any = registered.get(name)
+        if known is not None and known.__qualname__ != tactic.__qualname__:
+            raise SearchError(f"{name!r} is already {known.__module__}.{known.__qualname__}: choose another name")
         registered[name] = tactic
         return tactic
 
