@@ -19,6 +19,8 @@ def register(name: str) -> Callable[[PredictorClass], PredictorClass]:
     """
 
     def add(cls: PredictorClass) -> PredictorClass:
+        if not cls.__module__.startswith("predictors."):
+            _import_modules()  # before a name of ours is taken
         known = _classes.get(name)
         if known is not None and known.__qualname__ != cls.__qualname__:
             raise ValueError(f"{name!r} is already {known.__module__}.{known.__qualname__}: choose another name")

@@ -17,9 +17,17 @@ _factories: dict[str, Callable[..., SuperNetwork]] = {}
 
 
 def register(name: str) -> Callable[[Factory], Factory]:
-    """Class or function decorator: makes `create(name, **settings)` call what it decorates."""
+    """Class or function decorator: makes `create(name, **settings)` call what it decorates.
+
+    Raises ValueError if another class or function already has the name.
+    """
 
     def remember(factory: Factory) -> Factory:
+        if not factory.__module__.startswith("supernet."):
+            available()  # before a name of ours is taken
+        known = _factories.get(name)
+        if known is not None and known.__qualname__ != factory.__qualname__:
+            raise ValueError(f"{name!r} is already {known.__module__}.{known.__qualname__}: choose another name")
         _factories[name] = factory
         return factory
 

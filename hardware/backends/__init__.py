@@ -30,9 +30,15 @@ __all__ = ["Backend", "Runner", "available", "create", "register"]
 
 
 def register(name: str) -> Callable[[_Class], _Class]:
-    """Class decorator: makes `Device(backend=name)` use the `Backend` that it decorates."""
+    """Class decorator: makes `Device(backend=name)` use the `Backend` that it decorates.
+
+    Raises ValueError if another class already has the name.
+    """
 
     def add(backend: _Class) -> _Class:
+        known = _BACKENDS.get(name)
+        if known is not None and known.__qualname__ != backend.__qualname__:
+            raise ValueError(f"{name!r} is already {known.__module__}.{known.__qualname__}: choose another name")
         _BACKENDS[name] = backend
         return backend
 

@@ -1,22 +1,24 @@
 """Constraints as people write them: `latency <= 5 and accuracy >= 97`."""
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from search.errors import ConstraintError
 
-_TERM = re.compile(r"\s*([\w@.-]+?)\s*(<=|>=)\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*")
+_TERM = re.compile(r"\s*([\w@.-]+?)\s*(<=|>=)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*")
 
 
-def parsed(text: str | Sequence[str] | Mapping[str, Any] | None) -> dict[str, tuple[str, float]]:
-    """`{objective: (operator, bound)}` of one text, a list of texts, or nothing; terms are joined by `and` or commas.
+def parsed(text: str | Sequence[str] | None) -> dict[str, tuple[str, float]]:
+    """Bounds by objective, `{name: (operator, bound)}`, as `search.run` takes them.
 
-    Raises ConstraintError naming the term that cannot be read.
+    Args:
+        text: terms joined by `and` or commas, or a list of such texts; None or "": no bounds.
+
+    Raises ConstraintError naming the term that cannot be read, or an objective with two bounds.
     """
     if not text:
         return {}
-    texts = [text] if isinstance(text, str) else list(text)
+    texts = list(text) if isinstance(text, Sequence) and not isinstance(text, str) else [text]
     terms = [term for one in texts for term in re.split(r",|\band\b", str(one)) if term.strip()]
     constraints: dict[str, tuple[str, float]] = {}
     for term in terms:

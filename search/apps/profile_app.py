@@ -12,7 +12,8 @@ from hardware import LatencyModel, LatencyTable, import_latency
 from hardware.importing import PUBLISHED
 from hardware.remote import read_profile, write_profile_bundle
 from search.apps.elsewhere import bundle_folder, profile_on_host, say_how_to_profile
-from search.apps.setup import Setup, described_error, described_size, output_folder
+from search.apps.latencies import described_error, described_size, require_network
+from search.apps.setup import Setup, output_folder
 from search.apps.transferring import transferred
 from search.errors import SearchError
 from supernet import SuperNetwork
@@ -64,8 +65,7 @@ def import_(setup: Setup) -> None:
     if config.results is None and setup.device.backend == "imported":
         raise SearchError(f"give results=FILE, the latencies that others measured of {setup.device.name}")
     table = read_profile(bundle_folder(setup), config.results)
-    if table.space.fingerprint != setup.net.space.fingerprint:
-        raise SearchError(f"{bundle_folder(setup)} is of another search space than {setup.net.name}'s")
+    require_network(table, setup.net, bundle_folder(setup))
     table.save(table_path(setup))
     show(setup, table)
 

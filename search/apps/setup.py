@@ -19,8 +19,6 @@ from hardware import (
     DeviceError,
     LatencyModel,
     LatencyTable,
-    TableError,
-    TransferredLatency,
     load_latency,
     measure_end_to_end,
     measure_energy,
@@ -29,6 +27,7 @@ from hardware import (
 from hardware.energy import energy_counter
 from hardware.provenance import cpu_model
 from search.apps.constraints import parsed
+from search.apps.latencies import described_error, described_size, require_device, require_network
 from search.descriptors import COSTS, PROXIES, Descriptor, cost_descriptors, proxy_descriptors
 from search.errors import SearchError
 from search.objective import Objective
@@ -212,19 +211,8 @@ class Setup:
 
     def _ready_table(self, path: Path) -> LatencyModel:
         table = load_latency(path)
-        if table.space.fingerprint != self.net.space.fingerprint:
-            raise SearchError(f"{path} is a latency table of another search space than {self.net.name}'s")
-        if isinstance(table, LatencyTable):
-            try:
-                table.require(self.net)
-            except TableError as error:
-                raise SearchError(f"{path}: {error}") from error
-        there, here = ({k: v for k, v in d.describe().items() if k != "name"} for d in (table.device, self.device))
-        if there != here:
-            raise SearchError(
-                f"{path} is a latency table of another device: it was measured with {_settings(there)}, "
-                f"hardware is set to {_settings(here)}"
-            )
+        require_network(table, self.net, path)
+        require_device(table, self.device, path)
         return table
 
     @property
@@ -283,26 +271,6 @@ class Setup:
         return Objective(name, goal="min", measure=lambda archs: self.net.costs(archs)[name], expensive=False)
 
 
-def described_size(table: LatencyModel) -> str:
-    """What a latency model is made of, in words."""
-    if isinstance(table, LatencyTable):
-        return f"{len(table.blocks)} blocks"
-    if isinstance(table, TransferredLatency):
-        n_sources = len(table.provenance["sources"])
-        return f"{len(table.latencies_ms)} measurements and {n_sources} known device{'s' if n_sources > 1 else ''}"
-    return "a fit to whole sub-networks"
-
-
-def described_error(table: LatencyModel) -> str:
-    """The table's own error on end-to-end measurements that it was not fitted to, in words."""
-    if not table.error:
-        return "its error is not known: too few end-to-end measurements"
-    return (
-        f"mean error {table.error['mape_percent']:.1f} %, rank correlation {table.error['spearman']:.3f} "
-        f"on {table.error['n_architectures']:.0f} sub-networks outside the fit"
-    )
-
-
 def _takes(target: str, name: str) -> bool:
     """Whether what a configuration names takes an argument; so be it where nothing has that name."""
     try:
@@ -310,7 +278,3 @@ def _takes(target: str, name: str) -> bool:
     except Exception:  # said better when it is called
         return True
     return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-
-
-def _settings(device: dict[str, object]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in device.items())

@@ -26,6 +26,7 @@ from hardware.importing.rows import latency_columns, measurements
 from hardware.provenance import provenance
 from hardware.remote import read_measurements, write_profile_bundle
 from search.apps.elsewhere import bundle_folder, profile_on_host, say_how_to_profile
+from search.apps.latencies import require_space
 from search.apps.setup import Setup
 from search.errors import SearchError
 from supernet import Architecture
@@ -54,8 +55,7 @@ def known_devices(setup: Setup) -> list[LatencyModel]:
     found: list[LatencyModel] = []
     for name in given:
         for model in _read(setup, str(name)):
-            if model.space.fingerprint != setup.net.space.fingerprint:
-                raise SearchError(f"{name} is a latency table of another search space than {setup.net.name}'s")
+            require_space(model, setup.net, name)
             found.append(model)
     return found
 

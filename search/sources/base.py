@@ -2,10 +2,12 @@
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from search.errors import SearchError
+from search.objective import Objective
 from supernet.architecture import Architecture
 
 logger = logging.getLogger("search")
@@ -23,12 +25,27 @@ class Source:
         fixed: values of choices for which a CSV has no columns, `{choice: value}`.
         same: whether the values of a CSV were measured as the search itself would measure them, so that they count as
             measured. A store knows that by itself, by the scope of each value.
+
+    Raises SearchError for anything else than that.
     """
 
     path: str | os.PathLike[str]
     columns: Mapping[str, str] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
     same: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.path, (str, os.PathLike)):
+            raise SearchError(f"a source needs a path, got {self.path!r}")
+        for name in ("columns", "fixed"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise SearchError(f"{self.label}: {name} must be a mapping, got {getattr(self, name)!r}")
+
+    def require_objectives(self, objectives: Iterable[Objective]) -> None:
+        """Raises SearchError where `columns` names an objective that is none of these."""
+        known = dict.fromkeys(name for o in objectives for name in (o.name, o.quantity))
+        if unknown := [name for name in self.columns if name not in known]:
+            raise SearchError(f"{self.label}: columns names {unknown[0]!r}, but the objectives are {', '.join(known)}")
 
     @property
     def label(self) -> str:

@@ -27,8 +27,10 @@ def read(given: Any, space: SearchSpace, objectives: Sequence[Objective]) -> dic
     """
     wanted = [objective for objective in objectives if objective.expensive]
     found: dict[str, list[Known]] = {}
-    for item in given if isinstance(given, (list, tuple)) else [given]:
-        label, known = _read_one(item, space, wanted)
+    for source in map(_source, given if isinstance(given, (list, tuple)) else [given]):
+        if isinstance(source, Source):
+            source.require_objectives(objectives)
+        label, known = _read_one(source, space, wanted)
         found[label if label not in found else f"{label} ({len(found)})"] = known
     return found
 
@@ -58,8 +60,7 @@ def _source(item: Any) -> Any:
     return Source(item) if isinstance(item, (str, os.PathLike)) else item
 
 
-def _read_one(item: Any, space: SearchSpace, objectives: list[Objective]) -> tuple[str, list[Known]]:
-    source = _source(item)
+def _read_one(source: Any, space: SearchSpace, objectives: list[Objective]) -> tuple[str, list[Known]]:
     if isinstance(source, Store):
         return str(source.path), _of_store(source, str(source.path), space, objectives)
     if hasattr(source, "columns") and hasattr(source, "to_dict"):

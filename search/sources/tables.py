@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,8 @@ def csv_table(source: Source, path: Path) -> Table:
         columns = [name.strip() for name in next(reader)]
     except (StopIteration, csv.Error) as error:
         raise SearchError(f"{source.label} is neither a store nor a CSV with a header line") from error
+    if repeated := [name for name, n in Counter(columns).items() if name and n > 1]:
+        raise SearchError(f"{source.label} has several columns {repeated[0]!r}: rename all but the one that counts")
     return Table(source, columns, _csv_rows(reader, columns))
 
 

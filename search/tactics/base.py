@@ -106,6 +106,10 @@ def register(name: str) -> Callable[[_Class], _Class]:
     """
 
     def add(tactic: _Class) -> _Class:
+        if not tactic.__module__.startswith("search.tactics."):
+            from search.tactics import available
+
+            available()  # before a name of ours is taken
         known: Any = registered.get(name)
         if known is not None and known.__qualname__ != tactic.__qualname__:
             raise SearchError(f"{name!r} is already {known.__module__}.{known.__qualname__}: choose another name")

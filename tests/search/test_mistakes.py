@@ -6,7 +6,10 @@ from functools import partial
 import numpy as np
 import pytest
 
+import hardware.backends
+import predictors
 import search
+import supernet.registry
 from search import Constraint, Measurement, Objective, Outcome, Proposal, SearchError, Store, tactics
 from search.report import write_report
 
@@ -197,7 +200,19 @@ def test_settings_of_a_tactic_are_those_that_it_takes():
 
     try:
         assert tactics.create("stepping for tests", step=3).step == 3
-        with pytest.raises(SearchError, match="'stepping for tests' is already .*Stepping: choose another name"):
-            tactics.register("stepping for tests")(Proposing)
     finally:
         del search.tactics.base.registered["stepping for tests"]
+
+
+@pytest.mark.parametrize(
+    ("register", "taken"),
+    [
+        (tactics.register, "random"),
+        (predictors.register, "ridge"),
+        (hardware.backends.register, "torch"),
+        (supernet.registry.register, "bert"),
+    ],
+)
+def test_a_name_that_is_taken_is_refused(register, taken):
+    with pytest.raises(ValueError, match=rf"'{taken}' is already \w+\..*\w+: choose another name"):
+        register(taken)(Proposing)

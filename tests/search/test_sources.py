@@ -142,11 +142,27 @@ def test_malformed_rows_are_named_and_left_out(tmp_path, caplog):
         (["architecture", "top1"], [["{}", 1]], r"nothing in .* can be used \(1 rows\); line 2: ks is missing"),
         (["name", "top1"], [["a", 1]], "no column 'architecture', and no column for 'ks'"),
         (["architecture", "top1"], [], r"can be used \(0 rows\)"),
+        (["architecture", "top1", "top1"], [["{}", 1, 2]], "several columns 'top1': rename"),
     ],
 )
 def test_tables_of_which_nothing_can_be_used_are_refused(columns, rows, message, tmp_path):
     with pytest.raises(SearchError, match=message):
         values_of(written(tmp_path / "x.csv", columns, rows))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"columns": {"acuracy": "top1"}}, "columns names 'acuracy', but the objectives are accuracy"),
+        ({"columns": "top1"}, "columns must be a mapping, got 'top1'"),
+        ({"fixed": [3]}, r"fixed must be a mapping, got \[3\]"),
+        ({"path": None}, "a source needs a path, got None"),
+    ],
+)
+def test_a_mistaken_source_is_named(settings, message, tmp_path):
+    path = written(tmp_path / "x.csv", ["architecture", "top1"], [[SPACE.sample(1)[0].to_json(), 70]])
+    with pytest.raises(SearchError, match=message):
+        values_of(Source(**{"path": path, **settings}))
 
 
 def test_other_files_are_refused(tmp_path):

@@ -47,6 +47,8 @@ def refused(ran, *parts):
         ("hardware.threads=9999", ["threads", "9999"]),
         ("hardware.threads=many", ["threads", "many"]),
         ("constraints=latency < 5", ["cannot read the constraint 'latency < 5'", "latency <= 5"]),
+        ("constraints=5", ["cannot read the constraint '5'"]),
+        ("constraints=latency <= 1.2.3", ["cannot read the constraint 'latency <= 1.2.3'"]),
         ("constraints=power <= 5", ["'power'", "accuracy, latency"]),
         ("constraints=latency <= 0.0001", ["no architecture meets", "best value found"]),
         ("batch_size=9", ["budget 8", "first batch of 9"]),
