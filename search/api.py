@@ -13,7 +13,7 @@ import numpy as np
 from search.descriptors import Descriptor
 from search.driver import Driver, identity_of, n_workers
 from search.engines import Engine, LocalEngine
-from search.errors import SearchError
+from search.errors import SearchError, require_count
 from search.history import History
 from search.objective import Objective
 from search.prior import priors_of
@@ -86,7 +86,7 @@ def run(
         SearchError: (a ValueError) says what is wrong and what is allowed. What was measured stays in the store.
     """
     problem = Problem.of(space, objectives, constraints, descriptors)
-    _require_count("seed", seed, 0)
+    require_count("seed", seed, 0)
     if name is not None and not isinstance(name, str):
         raise SearchError(f"name must be a string or None, got {name!r}")
     engine = _engine(engine)
@@ -122,8 +122,8 @@ def run(
 
 def _forget_failures(store: Store, problem: Problem) -> None:
     expensive = [objective for objective in problem.objectives if objective.expensive]
-    n_failed = sum(store.forget_failures(objective.name, objective.scope) for objective in expensive)
-    logger.info("failed measurements to be made again: %d", n_failed)
+    if n_failed := sum(store.forget_failures(objective.name, objective.scope) for objective in expensive):
+        logger.info("failed measurements to be made again: %d", n_failed)
 
 
 def described(thing: Any) -> Any:
@@ -172,9 +172,9 @@ def _engine(engine: Any) -> Engine:
 
 def first_batch_size(tactic: Tactic, budget: int, given: int | None) -> int:
     """How many architectures a new study measures first. Raises SearchError where the budget does not reach."""
-    _require_count("budget", budget, 1)
+    require_count("budget", budget, 1)
     if given is not None:
-        _require_count("batch_size", given, 1)
+        require_count("batch_size", given, 1)
     size = getattr(tactic, "batch_size", default_batch_size)(budget) if given is None else given
     if budget < size:
         raise SearchError(
@@ -182,11 +182,6 @@ def first_batch_size(tactic: Tactic, budget: int, given: int | None) -> int:
             + ("" if given is None else f", or set batch_size to at most {budget}")
         )
     return int(size)
-
-
-def _require_count(name: str, value: Any, least: int) -> None:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < least:
-        raise SearchError(f"{name} must be an integer of at least {least}, got {value!r}")
 
 
 @contextmanager

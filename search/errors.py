@@ -1,5 +1,9 @@
 """What a user can get wrong: every class is a `SearchError`, itself a ValueError."""
 
+from typing import Any
+
+import numpy as np
+
 
 class SearchError(ValueError):
     """A search cannot be run as asked, or cannot go on."""
@@ -11,3 +15,9 @@ class ConstraintError(SearchError):
 
 class StoreError(SearchError):
     """A file is no store, belongs to another search space, or cannot be read or written."""
+
+
+def require_count(name: str, value: Any, least: int) -> None:
+    """Raises SearchError unless `value`, which the message calls `name`, is an integer of at least `least`."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < least:
+        raise SearchError(f"{name} must be an integer of at least {least}, got {value!r}")

@@ -85,6 +85,8 @@ def _minimised(points: ArrayLike, goals: Sequence[Goal]) -> NDArray[np.float64]:
     values = np.asarray(points, dtype=np.float64)
     if isinstance(goals, str) or any(goal not in ("max", "min", None) for goal in goals) or not any(goals):
         raise SearchError(f"goals must be a list of 'max' and 'min', got {goals!r}")
+    if values.shape == (0,):  # an empty list
+        values = values.reshape(0, len(goals))
     if values.ndim != 2 or values.shape[1] != len(goals):
         raise SearchError(f"points must have shape (n, {len(goals)}) for {len(goals)} goals, got {values.shape}")
     return np.asarray(values[:, [bool(goal) for goal in goals]] * _signs(goals), dtype=np.float64)

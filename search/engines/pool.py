@@ -1,5 +1,6 @@
 """What engines with several workers share: who does what, time limits, and workers that die."""
 
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -9,7 +10,7 @@ from typing import Any, Protocol
 import cloudpickle
 
 from search.engines.base import Job, Outcome
-from search.errors import SearchError
+from search.errors import SearchError, require_count
 from search.objective import Objective
 from supernet.architecture import Architecture
 
@@ -67,9 +68,8 @@ class Pool(ABC):
     """
 
     def __init__(self, workers: int, timeout: float | None) -> None:
-        if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-            raise SearchError(f"workers must be an integer of at least 1, got {workers!r}")
-        if timeout is not None and not timeout > 0:
+        require_count("workers", workers, 1)
+        if timeout is not None and not (isinstance(timeout, (int, float)) and 0 < timeout < math.inf):
             raise SearchError(f"timeout must be a positive number of seconds or None, got {timeout!r}")
         self.workers = workers
         self.timeout = timeout

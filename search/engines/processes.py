@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from search.engines.pool import Answer, Pool, WorkerLostError
-from search.errors import SearchError
+from search.errors import SearchError, require_count
 from supernet.architecture import Architecture
 
 _GRACE_S = 5.0
@@ -39,6 +39,8 @@ class ProcessEngine(Pool):
     ) -> None:
         self.gpus = _visible(gpus)
         n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        if threads is not None:
+            require_count("threads", threads, 1)
         super().__init__(workers if workers is not None else len(self.gpus) or n_cores, timeout)
         self._threads = threads if threads is not None else max(1, n_cores // self.workers)
         self._threads_given = threads is not None

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from search.errors import SearchError
+from search.errors import SearchError, require_count
 from search.evolution import fittest
 from search.history import History
 from search.sampling import draw
@@ -39,10 +39,8 @@ class Linas:
     confidence: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.population < 2 or self.generations < 1:
-            raise SearchError(
-                f"population must be at least 2 and generations at least 1, got {self.population}, {self.generations}"
-            )
+        require_count("population", self.population, 2)
+        require_count("generations", self.generations, 1)
         if not 0 < self.confidence < 1:
             raise SearchError(f"confidence must be a probability between 0 and 1, got {self.confidence}")
         require_algorithm(self.algorithm)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search.errors import SearchError
+from search.errors import require_count
 from search.evolution import fittest, offspring, pool_of
 from search.history import History
 from search.sampling import draw
@@ -28,8 +28,8 @@ class Nsga2:
     algorithm: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.population is not None and self.population < 2:
-            raise SearchError(f"population must be at least 2, got {self.population}")
+        if self.population is not None:
+            require_count("population", self.population, 2)
         require_algorithm(self.algorithm)
 
     def propose(self, history: History, n: int, rng: np.random.Generator) -> Proposal:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.errors import SearchError
+from search.errors import require_count
 from search.evolution import Pool
 from search.history import History
 from search.pareto import non_dominated
@@ -45,8 +45,7 @@ class WeakNas:
 
     def __post_init__(self) -> None:
         for name, least in (("initial", 1), ("top", 1), ("population", 2), ("generations", 1)):
-            if getattr(self, name) < least:
-                raise SearchError(f"{name} must be at least {least}, got {getattr(self, name)}")
+            require_count(name, getattr(self, name), least)
         new_predictor(self._predictor)
 
     def batch_size(self, budget: int) -> int:

@@ -196,7 +196,14 @@ def test_each_worker_sees_its_gpu_and_its_threads(space, measures, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"), [({"workers": 0}, "workers must be"), ({"timeout": 0}, "timeout must")]
+    ("settings", "message"),
+    [
+        ({"workers": 0}, "workers must be an integer of at least 1, got 0"),
+        ({"timeout": 0}, "timeout must"),
+        ({"timeout": float("inf")}, "timeout must"),
+        ({"timeout": "5"}, "timeout must"),
+        ({"threads": 0}, "threads must be an integer of at least 1, got 0"),
+    ],
 )
 def test_bad_settings_are_refused(settings, message):
     with pytest.raises(SearchError, match=message):

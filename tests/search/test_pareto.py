@@ -45,7 +45,9 @@ def test_nan_rows_and_points_beyond_the_reference_add_nothing():
     points = [[1.0, 1.0], [np.nan, 9.0], [0.5, 3.0]]
     assert hypervolume(points, [0.0, 2.0], ["max", "min"]) == pytest.approx(1.0)
     assert non_dominated(points, ["max", "min"]).tolist() == [True, False, False]
-    assert hypervolume(np.zeros((0, 2)), [0, 0], ["max", "min"]) == 0.0
+    for none in (np.zeros((0, 2)), []):
+        assert hypervolume(none, [0, 0], ["max", "min"]) == 0.0
+        assert len(non_dominated(none, ["max", "min"])) == 0
 
 
 @given(points_and_goals)

@@ -140,8 +140,10 @@ def test_unknown_names_and_settings_are_refused():
         tactics.create("linas", populaton=3)
     with pytest.raises(SearchError, match="unknown predictor 'crystal'"):
         tactics.create("linas", predictor="crystal")
-    with pytest.raises(SearchError, match="population must be at least 2"):
+    with pytest.raises(SearchError, match="population must be an integer of at least 2, got 1"):
         tactics.create("nsga2", population=1)
+    with pytest.raises(SearchError, match="generations must be an integer of at least 1, got None"):
+        tactics.create("linas", generations=None)
     with pytest.raises(SearchError, match="algorithm must be one of auto, ga, nsga2"):
         tactics.create("linas", algorithm="spea")
     with pytest.raises(SearchError, match="confidence must be a probability"):

@@ -63,5 +63,5 @@ def test_it_beats_random_search(space, landscape):
 
 @pytest.mark.parametrize("name", ["initial", "top", "population", "generations"])
 def test_settings_are_checked(name):
-    with pytest.raises(SearchError, match=f"{name} must be at least"):
+    with pytest.raises(SearchError, match=f"{name} must be an integer of at least"):
         tactics.create("weaknas", **{name: 0})
