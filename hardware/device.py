@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -10,6 +11,8 @@ from typing import Any
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 """Number formats of weights and activations; fp32 is exact (no TF32 on a GPU), tf32 rounds only what is multiplied."""
+
+_MOST_CHARACTERS = 50  # in UTF-8 some of them have four bytes, and names of files at most 255
 
 
 class DeviceError(ValueError):
@@ -21,7 +24,7 @@ class Device:
     """Where sub-networks run: everything that a latency depends on beside the machine.
 
     Args:
-        name: names tables, reports and bundles of this device.
+        name: names the files of this device (tables, reports, bundles): letters, digits, and `_.+-` after the first.
         backend: one of `hardware.backends.available()`.
         threads: worker threads of the runtime.
         batch_size: samples per inference; latencies are of the whole batch.
@@ -42,6 +45,10 @@ class Device:
     def __post_init__(self) -> None:
         from hardware.backends import available, create
 
+        if not isinstance(self.name, str) or self.name != plain_name(self.name):
+            raise DeviceError(
+                f"device name {self.name!r} must be a plain word of letters, digits and any of _.+-: it names files"
+            )
         object.__setattr__(self, "cores", tuple(self.cores or ()))  # from a list of a file
         if self.backend not in available():
             raise self.error(f"unknown backend {self.backend!r}; have {', '.join(available())}")
@@ -56,8 +63,6 @@ class Device:
             raise self.error(f"cores must be different numbers of CPU cores, got {list(self.cores)}")
         if 0 < len(self.cores) < self.threads:
             raise self.error(f"{self.threads} threads need as many cores, got {list(self.cores)}")
-        if not self.name or any(c in self.name for c in "/\\ ,="):
-            raise DeviceError(f"device name {self.name!r} must be a plain word: it names files")
 
     def error(self, text: str) -> DeviceError:
         """An error that names this device."""
@@ -87,8 +92,8 @@ class Device:
             yield
             return
         self._require_cores()
-        before = {thread: os.sched_getaffinity(thread) for thread in _threads()}
         here = os.sched_getaffinity(0)
+        before = {thread: _affinity(thread, here) for thread in _threads()}
         try:
             for thread in before:
                 _move(thread, set(self.cores))
@@ -108,8 +113,21 @@ class Device:
             raise self.error(f"core {missing[0]} is not one that this process may use: {_spans()}")
 
 
+def plain_name(text: str) -> str:
+    """The text as the name of a device: what it must not hold becomes `_`, and what is too long for a file is cut."""
+    name = re.sub(r"[^\w.+-]", "_", text)[:_MOST_CHARACTERS]
+    return name if name[:1].isalnum() or name[:1] == "_" else f"_{name[1:]}"
+
+
 def _threads() -> list[int]:
     return [int(entry.name) for entry in Path("/proc/self/task").iterdir()]
+
+
+def _affinity(thread: int, otherwise: set[int]) -> set[int]:
+    try:
+        return os.sched_getaffinity(thread)
+    except ProcessLookupError:  # it has ended
+        return otherwise
 
 
 def _move(thread: int, cores: set[int]) -> None:

@@ -51,5 +51,7 @@ def available() -> list[str]:
 
 
 def create(name: str) -> Backend:
-    """The backend of this name (one of `available()`)."""
+    """The backend of this name. Raises ValueError where it is none of `available()`."""
+    if name not in _BACKENDS:
+        raise ValueError(f"unknown backend {name!r}; have {', '.join(available())}")
     return _BACKENDS[name]()

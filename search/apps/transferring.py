@@ -21,6 +21,7 @@ from hardware import (
     transfer,
 )
 from hardware.backends import create
+from hardware.device import plain_name
 from hardware.importing import PUBLISHED, digest
 from hardware.importing.rows import latency_columns, measurements
 from hardware.provenance import provenance
@@ -68,13 +69,13 @@ def _read(setup: Setup, name: str) -> list[LatencyModel]:
         columns = [column] if column else latency_columns(path, setup.net)
         return [_imported(setup, path, own) for own in columns]
     if path.suffix in PUBLISHED or path.is_dir():
-        return [import_latency(path, setup.net, Device(_word(path.stem), "imported"))]
+        return [import_latency(path, setup.net, Device(plain_name(path.stem), "imported"))]
     return [load_latency(path)]
 
 
 def _imported(setup: Setup, path: Path, column: str | None) -> LatencyModel:
     """A column of a CSV file; the fit is kept in the output folder."""
-    name = _word(f"{path.stem}_{column}" if column else path.stem)
+    name = plain_name(f"{path.stem}_{column}" if column else path.stem)
     kept = setup.folder / f"source_{name}.json"
     if kept.exists():
         earlier = load_latency(kept)
@@ -90,10 +91,6 @@ def _imported(setup: Setup, path: Path, column: str | None) -> LatencyModel:
 
 def _fixed(setup: Setup) -> dict[str, Any]:
     return dict(setup.config.fixed)
-
-
-def _word(text: str) -> str:
-    return "".join("_" if c in "/\\ ,=" else c for c in text)
 
 
 def _measured(setup: Setup, sources: Sequence[LatencyModel]) -> Measured | None:

@@ -17,6 +17,7 @@ from torch import nn
 import hardware
 from hardware import Device, DeviceError, Measurement, Protocol, measure, processor
 from hardware.backends import Runner, available
+from hardware.device import plain_name
 from hardware.export import onnx_bytes, to_onnx
 from hardware.measuring import measure_interleaved
 from hardware.timing import Difference, waited_ns
@@ -163,7 +164,10 @@ def test_models_that_differ_are_measured_in_turns():
         ({"backend": "onnx"}, "unknown backend 'onnx'; have .*onnxruntime, .*torch"),
         ({"threads": 0}, "threads must be at least 1"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
-        ({"name": "a/b"}, "must be a plain word"),
+        *[
+            ({"name": name}, "must be a plain word")
+            for name in ("a/b", "..", "", "a b", "a\n", "-o", "gpu:0", "a@b", 4090)
+        ],
         ({"precision": "fp8"}, "backend 'onnxruntime' has precision fp32; got 'fp8'"),
         ({"backend": "cuda_graphs", "precision": "int8"}, "has precision fp32, tf32, bf16, fp16; got 'int8'"),
         ({"cores": [0, 0]}, "cores must be different numbers"),
@@ -174,6 +178,18 @@ def test_models_that_differ_are_measured_in_turns():
 def test_mistakes_in_a_device_are_named(settings, expected):
     with pytest.raises(DeviceError, match=expected):
         Device(**({"name": "here"} | settings))
+
+
+@given(st.text(max_size=150))
+def test_any_text_can_be_made_a_name(text):
+    name = plain_name(text)
+    assert Device(name).name == name
+    assert plain_name(name) == name
+
+
+def test_an_unknown_backend_is_named():
+    with pytest.raises(ValueError, match="unknown backend 'onnx'; have .*onnxruntime"):
+        hardware.backends.create("onnx")
 
 
 def test_a_device_with_more_cores_than_this_machine_can_be_described_but_not_measured():
