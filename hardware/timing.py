@@ -205,10 +205,7 @@ def measure_interleaved(
     kept: Sequence[list[float]] = samples if samples is not None else [[] for _ in runners]
     if len(kept) != len(runners):
         raise ValueError(f"{len(runners)} runners need as many lists of samples, got {len(kept)}")
-    samplers = [
-        _Sampler(r if isinstance(r, Runner) else Runner(r), protocol, own)
-        for r, own in zip(runners, kept)  # noqa: B905 - Python 3.9
-    ]
+    samplers = [_Sampler(r if isinstance(r, Runner) else Runner(r), protocol, own) for r, own in zip(runners, kept)]
     while unfinished := [sampler for sampler in samplers if sampler.unfinished()]:
         for i in rng.permutation(len(unfinished)):
             unfinished[i].take()

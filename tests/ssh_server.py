@@ -6,6 +6,7 @@ While FOLDER/cut holds a text, the first line of output that contains it is pass
 """
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -38,6 +39,7 @@ async def handle(process):
     child = await asyncio.create_subprocess_shell(
         process.command,
         cwd=home,
+        env=os.environ | {"HOME": str(home)},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

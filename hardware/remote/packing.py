@@ -1,12 +1,14 @@
 """Profile bundles: all that a device elsewhere needs to measure what a latency table is made of."""
 
+import math
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +18,7 @@ from hardware.bundle.templates import runtime_onnxruntime
 from hardware.bundle.writing import replacing, write_json
 from hardware.device import Device
 from hardware.export import input_names, onnx_bytes
-from hardware.grouping import traits_of
+from hardware.grouping import dealt, traits_of
 from hardware.progress import reporting
 from hardware.remote.templates import ledger
 from hardware.remote.templates.profile import MANIFEST, MODELS, PROGRAM
@@ -32,10 +34,13 @@ BACKEND = "onnxruntime"
 EMPTY = "empty"
 """Name of a model that does nothing."""
 
+PROBE = "probe-"
+"""What names of whole sub-networks begin with; the index of the table's probe follows."""
+
 TABLE = "table.json"
 """The table without measurements: stays here when the bundle is copied."""
 
-FORMAT = {"format": "supernet-search profile bundle", "version": 1}
+FORMAT = {"format": "supernet-search profile bundle", "version": 2}
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _PROGRAM: dict[str, ModuleType] = {
@@ -54,6 +59,7 @@ def write_profile_bundle(
     n_probes: int = 16,
     n_held_out: int = 20,
     group: int = 128,
+    memory_mb: float = 1024,
     architectures: Sequence[Architecture] | None = None,
     protocol: Protocol | None = None,
     seed: int = 0,
@@ -70,14 +76,23 @@ def write_profile_bundle(
         folder: a new or empty folder, or one with an older profile bundle, which is replaced with its results.
         n_probes: whole sub-networks that the table is fitted to.
         n_held_out: further ones to tell its error on.
-        group: blocks that are measured in turns; all their models are in the device's memory at once.
+        group: blocks at most that are measured in turns.
+        memory_mb: what the weights and inputs of all models that are measured in turns may take of the device's memory
+            (MB), about half of it for blocks and half for whole sub-networks, of which each group of blocks then has
+            some beside it. The runtime needs about as much again.
         architectures: measure these whole sub-networks and no blocks, for `read_measurements`; None: all for a table.
         protocol: how long to measure.
         seed: of the sub-networks that are drawn.
         progress: True shows a bar on a terminal; or a callback.
 
-    Raises DeviceError for another backend, FileExistsError for a folder with something else in it.
+    Raises DeviceError for another backend, ValueError for sizes below 1 or no architectures, FileExistsError for a
+    folder with something else in it.
     """
+    if architectures is not None and not architectures:
+        raise ValueError("architectures must name at least one sub-network, or be None: got none")
+    if group < 1 or memory_mb <= 0:
+        what, value = ("group", group) if group < 1 else ("memory_mb", memory_mb)
+        raise ValueError(f"{what} must be above 0, got {value}")
     if device.backend != BACKEND:
         raise device.error(
             f"profile bundles are for backend {BACKEND!r}, not {device.backend!r}: install this package on the "
@@ -99,7 +114,6 @@ def write_profile_bundle(
                 described[name] = {n: _described(t) for n, t in zip(input_names(inputs), inputs, strict=True)}
                 traits |= its_traits
                 report("exporting", len(described), total)
-        keys = list(traits)
         replace(table, traits=traits).save(partial / TABLE)
         _write_program(partial)
         manifest = {
@@ -108,8 +122,7 @@ def write_profile_bundle(
             "protocol": asdict(protocol or Protocol()),
             "models_sha256": ledger.digest_of(partial / MODELS),
             "inputs": described,
-            "groups": [keys[i : i + group] for i in range(0, len(keys), group)] or [[]],
-            "whole": [name for name in described if name not in traits],
+            "groups": _groups(net, table, traits, group, int(memory_mb * 1e6 / 2)),
         }
         write_json(partial / MANIFEST, manifest)
     return Path(folder)
@@ -129,9 +142,26 @@ def _models(
     yield EMPTY, nn.Identity(), (torch.zeros(1),), {}
 
 
+def _groups(
+    net: SuperNetwork, table: LatencyTable, traits: Mapping[str, Sequence[float]], most_blocks: int, most_bytes: int
+) -> list[dict[str, list[str]]]:
+    """What is measured in turns: names of blocks, and of the whole models beside them; each has its turn at least once.
+
+    Blocks of a group, and its whole sub-networks, have about `most_bytes` each (or there is a single one).
+    """
+    sizes = [4 * sum(their[1:]) for their in traits.values()]  # parameters and input values
+    n_parameters = net.costs([probe.architecture for probe in table.probes])["params"]
+    parts = dealt((4 * n_parameters).tolist(), most_bytes)
+    n_groups = max(len(parts), math.ceil(len(sizes) / most_blocks), math.ceil(sum(sizes) / most_bytes))
+    blocks = [keys.tolist() for keys in np.array_split(np.array(list(traits), dtype=object), n_groups)]
+    return [
+        {"blocks": keys, "whole": [*map(probe_name, parts[i % len(parts)]), EMPTY]} for i, keys in enumerate(blocks)
+    ]
+
+
 def probe_name(index: int) -> str:
     """Name of the model of a table's probe."""
-    return f"probe-{index}"
+    return f"{PROBE}{index}"
 
 
 def _with_plain_weights(model: nn.Module) -> nn.Module:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hardware.building import extended
 from hardware.model import TableError
-from hardware.remote.packing import EMPTY, FORMAT, TABLE, probe_name
+from hardware.remote.packing import EMPTY, FORMAT, PROBE, TABLE, probe_name
 from hardware.remote.templates.ledger import Ledger, LedgerError, digest_of
 from hardware.remote.templates.profile import MANIFEST, RESULTS
 from hardware.table import LatencyTable
@@ -32,9 +32,10 @@ def read_profile(folder: str | Path, results: str | Path | None = None) -> Laten
     Raises TableError for results that were changed, are incomplete, or belong to another bundle; the message names the
     line, or says how much is missing.
     """
-    table, groups = _whole(Path(folder), results)
-    for where, record, keys in groups:
-        table = _with_group(table, record, keys, where)
+    table, groups = _opened(Path(folder), results)
+    for blocks, whole in groups:
+        probes = {int(name.removeprefix(PROBE)): m for name, m in whole.items() if name != EMPTY}
+        table = extended(table, blocks, probes, whole[EMPTY])
     return table
 
 
@@ -45,16 +46,18 @@ def read_measurements(
 
     Takes the arguments of `read_profile`, and raises what it does.
     """
-    table, groups = _whole(Path(folder), results)
-    names = [probe_name(i) for i in range(len(table.probes))]
-    medians = [[m.median_ms for m in _found(record, names, where)] for where, record, _ in groups]
-    return [probe.architecture for probe in table.probes], np.median(medians, axis=0), table.provenance
+    table, groups = _opened(Path(folder), results)
+    medians = [
+        np.median([whole[name].median_ms for _, whole in groups if name in whole])
+        for name in map(probe_name, range(len(table.probes)))
+    ]
+    return [probe.architecture for probe in table.probes], np.array(medians), table.provenance
 
 
-def _whole(
+def _opened(
     folder: Path, results: str | Path | None
-) -> tuple[LatencyTable, list[tuple[str, dict[str, Any], list[str]]]]:
-    """The table without measurements, and of each group where its record is, the record and the blocks."""
+) -> tuple[LatencyTable, list[tuple[dict[str, Measurement], dict[str, Measurement]]]]:
+    """The table without measurements, and those of each group, by name: of blocks, and of whole models."""
     results = folder / RESULTS if results is None else Path(results)
     manifest = read_manifest(folder)
     records = _records(results, digest_of(folder / MANIFEST))
@@ -66,8 +69,11 @@ def _whole(
         )
     table = LatencyTable.load(folder / TABLE)
     table = replace(table, provenance={key: records[0][key] for key in _MACHINE})
-    numbered = enumerate(zip(groups, manifest["groups"], strict=True), start=2)
-    return table, [(f"{results}, line {line}", record, keys) for line, (record, keys) in numbered]
+    measured = []
+    for line, (record, names) in enumerate(zip(groups, manifest["groups"], strict=True), start=2):
+        where = f"{results}, line {line}"
+        measured.append((_measurements(record, names["blocks"], where), _measurements(record, names["whole"], where)))
+    return table, measured
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -98,14 +104,8 @@ def _records(results: Path, root: str) -> list[dict[str, Any]]:
     return records
 
 
-def _with_group(table: LatencyTable, record: Mapping[str, Any], keys: list[str], where: str) -> LatencyTable:
-    names = [probe_name(i) for i in range(len(table.probes))]
-    *measured, empty = _found(record, [*keys, *names, EMPTY], where)
-    blocks = dict(zip(keys, measured[: len(keys)], strict=True))
-    return extended(table, blocks, dict(enumerate(measured[len(keys) :])), empty)
-
-
-def _found(record: Mapping[str, Any], names: list[str], where: str) -> list[Measurement]:
+def _measurements(record: Mapping[str, Any], names: list[str], where: str) -> dict[str, Measurement]:
+    """Those of a record, by name; `where` it is, for messages."""
     try:
         found = {name: Measurement.from_description(record["measurements"][name]) for name in names}
     except (KeyError, TypeError, ValueError) as error:
@@ -113,4 +113,4 @@ def _found(record: Mapping[str, Any], names: list[str], where: str) -> list[Meas
     for name, measurement in found.items():
         if not (isfinite(measurement.median_ms) and measurement.median_ms > 0):
             raise TableError(f"{where}: the latency of {name} is {measurement.median_ms}")
-    return list(found.values())
+    return found

@@ -26,7 +26,7 @@ class Host:
 
     Args:
         address: as given to ssh: `board`, `user@board`, or a name of the user's ssh configuration.
-        python: the Python there, with numpy and onnxruntime.
+        python: the Python there, with numpy and onnxruntime: a command, or a path (`~/venv/bin/python`).
         folder: where bundles lie there, relative to the home folder.
         ssh: the command and further options, for example `("ssh", "-p", "2222")`.
     """
@@ -64,7 +64,7 @@ class Host:
         except RemoteError as error:
             failure = error
         try:
-            (bundle / RESULTS).write_bytes(self._run(["cat", str(there / RESULTS)], "bringing the results back"))
+            (bundle / RESULTS).write_bytes(self._run(f"cat {_quoted(there / RESULTS)}", "bringing the results back"))
         except RemoteError as error:
             raise failure or error from None
         if failure is not None:
@@ -103,10 +103,9 @@ class Host:
         if process.returncode:
             raise self._error("measuring", process.returncode, "\n".join(lines[-3:]))
 
-    def _run(self, command: str | Sequence[str], what: str, given: bytes | None = None) -> bytes:
-        """Output of a command there. `given`: its standard input."""
-        text = command if isinstance(command, str) else shlex.join(command)
-        done = subprocess.run(self._command(text), input=given or b"", capture_output=True, check=False)
+    def _run(self, command: str, what: str, standard_input: bytes = b"") -> bytes:
+        """Output of a command of the shell there; `what` it is for, in messages."""
+        done = subprocess.run(self._command(command), input=standard_input, capture_output=True, check=False)
         if done.returncode:
             raise self._error(what, done.returncode, done.stderr.decode("utf-8", "replace"))
         return done.stdout
@@ -122,7 +121,9 @@ class Host:
 
 
 def _quoted(path: PurePosixPath | str) -> str:
-    return shlex.quote(str(path))
+    """A path for the shell there, which knows what ~ is."""
+    text = str(path)
+    return f"~/{shlex.quote(text[2:])}" if text.startswith("~/") else shlex.quote(text)
 
 
 def _archive(bundle: Path) -> bytes:

@@ -8,7 +8,9 @@ from pathlib import Path
 from rich.console import Console
 
 from hardware.remote import Host
+from hardware.remote.reading import read_manifest
 from search.apps.setup import Setup
+from search.errors import SearchError
 
 logger = logging.getLogger(__name__)
 
@@ -20,11 +22,16 @@ def bundle_folder(setup: Setup) -> Path:
 
 
 def profile_on_host(setup: Setup, write: Callable[[Path], None]) -> None:
-    """Writes the bundle unless it is there, runs it on the configured host, and brings its results back into it."""
+    """Writes the bundle unless it is there, runs it on the configured host, and brings its results back into it.
+
+    Raises SearchError where the bundle is of a device with other settings.
+    """
     config, folder = setup.config, bundle_folder(setup)
     host = Host(config.host, python=config.python, ssh=tuple(shlex.split(config.ssh)))
     if not folder.exists():
         write(folder)
+    elif (there := read_manifest(folder)["device"]) != (here := setup.device.describe()):
+        raise SearchError(f"{folder} is a profile bundle of another device, {there} instead of {here}: remove it")
     host.profile(folder, say=logger.info)
 
 

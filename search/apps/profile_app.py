@@ -73,7 +73,8 @@ def import_(setup: Setup) -> None:
 def write(setup: Setup, folder: Path) -> None:
     """A profile bundle of the configured super-network and device."""
     config = setup.config
-    write_profile_bundle(setup.net, setup.device, folder, n_held_out=config.check, group=config.group, seed=config.seed)
+    settings = {"group": config.group, "memory_mb": config.memory, "seed": config.seed}
+    write_profile_bundle(setup.net, setup.device, folder, n_held_out=config.check, **settings)
 
 
 def table_path(setup: Setup) -> Path:

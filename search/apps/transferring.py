@@ -104,7 +104,8 @@ def _measured(setup: Setup, sources: Sequence[LatencyModel]) -> Measured | None:
     chosen = choose_measurements(sources, config.measurements, seed=config.seed)
 
     def write(folder: Path) -> None:
-        write_profile_bundle(setup.net, device, folder, architectures=chosen, seed=config.seed)
+        settings = {"memory_mb": config.memory, "seed": config.seed}
+        write_profile_bundle(setup.net, device, folder, architectures=chosen, **settings)
 
     if config.action == "bundle":
         write(bundle_folder(setup))

@@ -1,10 +1,12 @@
 """Profile bundles: measured by a program that knows nothing of this framework, on this machine and over SSH."""
 
+import ast
 import json
 import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hardware import Device, DeviceError, LatencyTable, Protocol, TableError
-from hardware.remote import Host, RemoteError, read_profile, write_profile_bundle
+from hardware.remote import Host, RemoteError, read_measurements, read_profile, write_profile_bundle
 from hardware.remote.templates.ledger import Ledger, LedgerError
 from supernet.families.mobilenetv3 import ElasticMobileNetV3, Stage
 
@@ -69,6 +71,58 @@ def test_results_become_the_table_of_the_device(net, measured):
     told = [json.loads(line) for line in (measured / "results.jsonl").read_text().splitlines()]
     assert all(f"{table.blocks[key].median_ms}" in json.dumps(told) for key in table.blocks)
     assert (table.latency([net.smallest, net.largest]) > 0).all()
+
+
+def test_the_program_runs_with_python_3_9(bundle):
+    """As far as that can be seen here: without what the standard library had later."""
+    code = (
+        "import datetime, runpy, sys; del datetime.UTC; sys.argv = sys.argv[1:]; "
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    program = [sys.executable, "-I", "-c", code, str(bundle / "profile.py")]
+    done = subprocess.run(program, capture_output=True, text=True, cwd="/", timeout=120)
+    assert done.returncode == 0, done.stderr
+    for path in bundle.rglob("*.py"):
+        ast.parse(path.read_text(), feature_version=(3, 9))
+
+
+def bytes_at_once(folder):
+    """The size of all models of a group, for each group."""
+    groups = json.loads((folder / "manifest.json").read_text())["groups"]
+    with zipfile.ZipFile(folder / "models.zip") as archive:
+        sizes = {info.filename.removesuffix(".onnx"): info.file_size for info in archive.infolist()}
+    return [sum(sizes[name] for name in [*group["blocks"], *group["whole"]]) for group in groups]
+
+
+def test_what_is_on_the_device_at_once_fits_its_memory(net, tmp_path):
+    options = {"n_probes": 4, "n_held_out": 4, "protocol": QUICK, "progress": False}
+    plenty = bytes_at_once(write_profile_bundle(net, DEVICE, tmp_path / "plenty", **options))
+    bundle = write_profile_bundle(net, DEVICE, tmp_path / "small", **options, memory_mb=0.05)
+    assert len(plenty) == 1
+    assert len(bytes_at_once(bundle)) > 2
+    assert max(bytes_at_once(bundle)) < plenty[0] / 2
+    assert run_program(bundle).returncode == 0
+    table = read_profile(bundle)
+    assert table.complete
+    assert set(table.blocks) == {block.key for block in net.inference_map.cover()}
+    assert all(1 <= len(probe.medians_ms) <= 2 for probe in table.probes)
+
+
+def test_measurements_of_whole_sub_networks_take_turns_where_memory_is_small(net, tmp_path):
+    chosen = net.space.sample(3)
+    options = {"architectures": chosen, "protocol": QUICK, "progress": False, "memory_mb": 0.02}
+    bundle = write_profile_bundle(net, DEVICE, tmp_path / "few", **options)
+    assert len(bytes_at_once(bundle)) == 3
+    assert run_program(bundle).returncode == 0
+    architectures, latencies, _ = read_measurements(bundle)
+    assert architectures == chosen
+    assert (latencies > 0).all()
+
+
+def test_sizes_that_hold_nothing_are_refused(net, tmp_path):
+    for name, value in {"group": 0, "memory_mb": 0, "architectures": []}.items():
+        with pytest.raises(ValueError, match=f"{name} must"):
+            write_profile_bundle(net, DEVICE, tmp_path / "b", progress=False, **{name: value})
 
 
 def test_cores_that_a_machine_lacks_are_refused_there(bundle):
@@ -245,6 +299,17 @@ def test_a_cut_connection_is_gone_on_from(loopback, net, tmp_path):
     host_of(loopback).profile(bundle, said.append)
     assert read_profile(bundle).complete
     assert not any("copying" in line or "group 2 of" in line for line in said)
+
+
+def test_paths_on_the_host_may_begin_at_home(loopback, bundle):
+    home = loopback.folder / "home"
+    home.mkdir(exist_ok=True)
+    (home / "my python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    (home / "my python").chmod(0o755)
+    host = host_of(loopback, python="~/my python", folder="~/kept here")
+    host.profile(bundle)
+    assert read_profile(bundle).complete
+    assert (home / "kept here").is_dir()
 
 
 def test_what_fails_behind_ssh_is_told(loopback, bundle):

@@ -71,7 +71,7 @@ class _Words:
         encoding = self.tokenizer.encode(text, add_special_tokens=False)
         n_words = len(self.words) if self.words else self.tokenizer.get_vocab_size()
         ids = [i if i < n_words else _UNKNOWN for i in encoding.ids]
-        unknown = [text[start:end] for i, (start, end) in zip(ids, encoding.offsets) if i == _UNKNOWN]  # noqa: B905
+        unknown = [text[start:end] for i, (start, end) in zip(ids, encoding.offsets) if i == _UNKNOWN]
         return [*ids, translating.EOS], unknown
 
     def decode(self, ids: list[int]) -> str:

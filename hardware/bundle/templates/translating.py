@@ -62,7 +62,7 @@ class Translator:
             best = _best(scores.reshape(-1), 2 * beam)
             parents, chosen = np.unravel_index(best, scores.shape)
             sums = scores.reshape(-1)[best]
-            for parent, word, total in list(zip(parents, chosen, sums))[:beam]:  # noqa: B905 - Python 3.9
+            for parent, word, total in list(zip(parents, chosen, sums))[:beam]:
                 if word == EOS and np.isfinite(total) and len(found) < beam:
                     penalty = (len(words[parent]) + 1) ** self.search["length_penalty"]
                     found.append(([*words[parent], EOS], float(total) / penalty))
@@ -71,14 +71,14 @@ class Translator:
             totals, parents, tokens = np.where(ending, -np.inf, sums)[going], parents[going], chosen[going].tolist()
             if len(found) >= beam or not np.isfinite(totals).any():
                 break
-            words = [[*words[parent], token] for parent, token in zip(parents, tokens)]  # noqa: B905
+            words = [[*words[parent], token] for parent, token in zip(parents, tokens)]
             state.reorder(parents)
         return max(found, key=lambda hypothesis: hypothesis[1])
 
     def log_probabilities(self, source: list[int], target: list[int]) -> Any:
         """Of the tokens of a translation, each after those before it."""
         state, previous = _State(self, source, 1), [EOS, *target[:-1]]
-        return np.array([_log_softmax(state.step([p]))[0, token] for p, token in zip(previous, target)])  # noqa: B905
+        return np.array([_log_softmax(state.step([p]))[0, token] for p, token in zip(previous, target)])
 
     def _limits(self, n_tokens: int) -> tuple[int, int]:
         """The fewest and the most words."""
@@ -150,7 +150,7 @@ def scored(translator: Translator, inputs: dict[str, Any]) -> Any:
         inputs: `src_tokens`, padded on the left, and `target_tokens`, padded on the right; shape (sentences, tokens).
     """
     found = np.zeros(inputs["target_tokens"].shape)
-    for row, source, target in zip(found, inputs["src_tokens"], inputs["target_tokens"]):  # noqa: B905
+    for row, source, target in zip(found, inputs["src_tokens"], inputs["target_tokens"]):
         words = target[target != PAD].tolist()
         row[: len(words)] = translator.log_probabilities(source[source != PAD].tolist(), words)
     return found

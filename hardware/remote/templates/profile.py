@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures the models of this bundle on this machine and appends to results.jsonl.
 
-    python3 profile.py [--threads N]
+    python3 profile.py
 
 Can be stopped at any time: the same command goes on where it was. When it says that all is done, take results.jsonl
 back to where the bundle was made and run `supernet-profile import` there.
@@ -64,7 +64,7 @@ def alone() -> Iterator[None]:
 
 
 def profile() -> None:
-    """One group of blocks after the other, each in turns with the whole sub-networks."""
+    """One group after the other: some blocks, in turns with some whole sub-networks."""
     import ledger  # type: ignore[import-not-found]
     import onnxruntime
 
@@ -86,8 +86,10 @@ def profile() -> None:
     n_groups = len(manifest["groups"])
     with zipfile.ZipFile(HERE / MODELS) as archive:
         for index in range(done, n_groups):
-            say(f"group {index + 1} of {n_groups}: {len(manifest['groups'][index])} blocks")
-            results.append({"kind": "group", "index": index, "date": now(), **measured(manifest, index, archive)})
+            blocks, whole = (manifest["groups"][index][kind] for kind in ("blocks", "whole"))
+            say(f"group {index + 1} of {n_groups}: {len(blocks)} blocks, {len(whole)} whole models")
+            found = measured(manifest, [*blocks, *whole], archive)
+            results.append({"kind": "group", "index": index, "date": now(), "measurements": found})
     say(f"done: {n_groups} of {n_groups} groups are in {RESULTS}")
 
 
@@ -104,14 +106,13 @@ def pin(cores: list[int]) -> None:
     os.sched_setaffinity(0, cores)
 
 
-def measured(manifest: dict[str, Any], index: int, archive: zipfile.ZipFile) -> dict[str, Any]:
-    """Measurements of the models of a group, and of all whole sub-networks in turns with them, by name."""
+def measured(manifest: dict[str, Any], names: list[str], archive: zipfile.ZipFile) -> dict[str, Any]:
+    """Measurements of these models, taken in turns, by name."""
     from timing import Protocol, measure_interleaved  # type: ignore[import-not-found]
 
-    names = [*manifest["groups"][index], *manifest["whole"]]
     runners = [prepared(manifest, name, archive) for name in names]
-    found = measure_interleaved(runners, Protocol(**manifest["protocol"]))
-    return {"measurements": {name: result.describe() for name, result in zip(names, found)}}  # noqa: B905 - Python 3.9
+    results = measure_interleaved(runners, Protocol(**manifest["protocol"]))
+    return {name: result.describe() for name, result in zip(names, results)}
 
 
 def prepared(manifest: dict[str, Any], name: str, archive: zipfile.ZipFile) -> Any:
@@ -161,7 +162,7 @@ def cpu_model() -> str:
 
 def now() -> str:
     """UTC."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
 
 
 def say(text: str) -> None:

@@ -37,6 +37,14 @@ def test_a_table_of_a_device_elsewhere(app, there, tmp_path):
     assert "line 2" in ran.err
 
 
+def test_a_bundle_of_other_settings_is_not_run_on_a_host(app, there):
+    arguments, _ = there
+    ran = app("profile", *arguments, "hardware.batch_size=8", "host=nowhere")
+    assert ran.code == 2
+    for part in ("profile_board", "device", "'batch_size': 1", "'batch_size': 8", "remove it"):
+        assert part in ran.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
