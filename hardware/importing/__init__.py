@@ -11,11 +11,9 @@ from hardware.importing import lookup, rows
 from hardware.model import LatencyModel, TableError
 from supernet import SuperNetwork
 
-__all__ = ["PUBLISHED", "digest", "import_latency"]
+__all__ = ["digest", "import_latency", "is_published"]
 
 _YAML = (".yaml", ".yml")
-PUBLISHED = (".csv", *_YAML)
-"""What files that `import_latency` takes end with."""
 
 
 def import_latency(
@@ -36,6 +34,7 @@ def import_latency(
     - HAT's CSV files (arXiv:2005.14187): averaged features, and the latencies of encoder and decoder, which are added.
     - CSV files with a column `architecture` (a JSON object as `net.space.validate` takes it) or one column for each
       choice of the space (`ks`, `e`, `d`, `r`; lists as JSON or as one digit each), and columns of latencies in ms.
+      Commas, semicolons or tabs separate cells; where it is not commas, decimals may have one.
 
     What is measured as a whole becomes a `LatencyPredictor`; its `error` is by cross-validation. Empty cells are no
     measurements.
@@ -51,17 +50,22 @@ def import_latency(
     """
     path = Path(path)
     files = _files(path)
-    if files[0].suffix in _YAML:
+    if files[0].suffix.lower() in _YAML:
         return lookup.table(files, net, device, _provenance(path, files))
-    if path.suffix == ".csv":
+    if path.suffix.lower() == ".csv":
         return rows.fitted(path, net, device, column, dict(fixed or {}), _provenance(path, files))
     raise TableError(f"{path}: cannot tell what this is; import takes .csv and .yaml files, or a folder of .yaml files")
+
+
+def is_published(path: str | Path) -> bool:
+    """Whether `import_latency` takes it, by its name: .csv, .yaml, or a folder."""
+    return Path(path).suffix.lower() in (".csv", *_YAML) or Path(path).is_dir()
 
 
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    if not (files := sorted(file for file in path.iterdir() if file.suffix in _YAML)):
+    if not (files := sorted(file for file in path.iterdir() if file.suffix.lower() in _YAML)):
         raise TableError(f"{path}: no .yaml files in this folder")
     return files
 

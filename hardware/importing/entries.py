@@ -80,6 +80,8 @@ def _entries(file: Path) -> Iterator[tuple[str, Entry]]:
         raise TableError(f"{file} is not a latency table of layers: it holds no mapping")
     seen: dict[str, int] = {}
     for key, value in root.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise _misread(file, key, "the name of a layer must be a text")
         if key.value in seen:
             raise _misread(file, key, f"{key.value} is in line {seen[key.value]} already")
         seen[key.value] = key.start_mark.line + 1
@@ -87,7 +89,8 @@ def _entries(file: Path) -> Iterator[tuple[str, Entry]]:
 
 
 def _entry(file: Path, key: yaml.Node, node: yaml.Node) -> Entry:
-    fields = dict((name.value, value) for name, value in node.value) if isinstance(node, yaml.MappingNode) else {}
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    fields = {name.value: value for name, value in pairs if isinstance(name, yaml.ScalarNode)}
     if "mean" not in fields:
         raise _misread(file, node, f"{key.value} has no mean")
     numbers = {name: _number(file, fields[name], name) for name in ("mean", "std", "count") if name in fields}

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hardware import LatencyModel, LatencyTable, import_latency
-from hardware.importing import PUBLISHED
+from hardware.importing import is_published
 from hardware.remote import read_profile, write_profile_bundle
 from search.apps.elsewhere import bundle_folder, profile_on_host, say_how_to_profile
 from search.apps.latencies import described_error, described_size, require_network
@@ -55,7 +55,7 @@ def bundle(setup: Setup) -> None:
 def import_(setup: Setup) -> None:
     """Makes the table of what the device measured, or of what others did."""
     config = setup.config
-    if config.results is not None and (Path(config.results).suffix in PUBLISHED or Path(config.results).is_dir()):
+    if config.results is not None and is_published(config.results):
         published = import_latency(
             config.results, setup.net, setup.device, column=config.column, fixed=dict(config.fixed)
         )

@@ -22,7 +22,7 @@ from hardware import (
 )
 from hardware.backends import create
 from hardware.device import plain_name
-from hardware.importing import PUBLISHED, digest
+from hardware.importing import digest, is_published
 from hardware.importing.rows import latency_columns, measurements
 from hardware.provenance import provenance
 from hardware.remote import read_measurements, write_profile_bundle
@@ -68,7 +68,7 @@ def _read(setup: Setup, name: str) -> list[LatencyModel]:
     if path.suffix == ".csv":
         columns = [column] if column else latency_columns(path, setup.net)
         return [_imported(setup, path, own) for own in columns]
-    if path.suffix in PUBLISHED or path.is_dir():
+    if is_published(path):
         return [import_latency(path, setup.net, Device(plain_name(path.stem), "imported"))]
     return [load_latency(path)]
 
