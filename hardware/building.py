@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from torch import nn
 
 from hardware.backends import Runner, create
@@ -42,19 +44,39 @@ def built(
     report: Progress,
 ) -> Table:
     """A complete table, begun anew or continued; `draw`: number of fitted and of held-out probes, and the seed."""
-    report("finding blocks", 0, 1)
-    table = _begun(kind, net, device, path)
-    if table.complete:
-        return table
-    table = replace(table, probes=table.probes or chosen_probes(net, *draw))
 
     def save(grown: Table) -> None:
         if path is not None:
             grown.save(path)
 
-    for table in _growing(table, net, protocol, report, save):  # noqa: B020 - the growing table replaces itself
-        save(table)
-    return table
+    with alone(path, report):
+        report("finding blocks", 0, 1)
+        table = _begun(kind, net, device, path)
+        if table.complete:
+            return table
+        table = replace(table, probes=table.probes or chosen_probes(net, *draw))
+        for table in _growing(table, net, protocol, report, save):  # noqa: B020 - the growing table replaces itself
+            save(table)
+        return table
+
+
+@contextmanager
+def alone(path: Path | None, report: Progress) -> Iterator[None]:
+    """Waits until no other process builds the table in a file: it would be disturbed, and measure the same again."""
+    if path is None:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        report("waiting for another process that builds this table", 0, 1)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def measure_end_to_end(

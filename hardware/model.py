@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from hardware.device import Device
 from supernet import ArchitectureError, SearchSpace
 
+_OURS = "supernet-search "
+
 
 class TableError(ValueError):
     """A latency table cannot be read, or belongs to another device, machine or space."""
@@ -126,6 +128,23 @@ def heading(model: LatencyModel, kind: str, version: int) -> dict[str, Any]:
         "provenance": model.provenance,
         "error": model.error,
     }
+
+
+def require_format(data: Mapping[str, Any], path: str | Path, kind: str, versions: Sequence[int]) -> None:
+    """Raises TableError unless the heading of a file is of this kind and one of these versions."""
+    found, what = data.get("format"), kind.removeprefix(_OURS)
+    if found != kind:
+        ours = isinstance(found, str) and found.startswith(_OURS)
+        hint = f" but {found!r}, so try `hardware.load_latency`" if ours else ""
+        raise TableError(f"{path} holds no {what}{hint}")
+    if data.get("version") not in versions:
+        raise TableError(
+            f"{path} holds a {what} of version {data.get('version')}: this package reads version "
+            f"{' or '.join(map(str, versions))}; update it, or make the file again"
+        )
+    for name in ("provenance", "error"):
+        if not isinstance(data.get(name, {}), dict):
+            raise TableError(f"{path} is damaged: its {name} is no mapping")
 
 
 def digest(decisive: Any) -> str:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 import predictors
 from hardware import fitting
 from hardware.device import Device
-from hardware.model import Saved, TableError, digest, heading
+from hardware.model import Saved, TableError, digest, heading, require_format
 from predictors.robust import Robust
 from supernet import SearchSpace
-from supernet.families.hat import latency_features
+from supernet.families.hat import LATENCY_FEATURES, latency_features
 
 FORMAT = "supernet-search latency predictor"
 _VERSION = 1
@@ -138,8 +138,7 @@ class LatencyPredictor(Saved):
     @classmethod
     def from_description(cls, data: Mapping[str, Any], path: str | Path) -> Self:
         """The predictor that `describe` described. Raises TableError, which names the file, for anything else."""
-        if data.get("format") != FORMAT or data.get("version") != _VERSION:
-            raise TableError(f"{path} is not a latency predictor of version {_VERSION}")
+        require_format(data, path, FORMAT, (_VERSION,))
         try:
             n = len(data["latencies_ms"])
             rows = np.array(data["rows"], dtype=np.float64).reshape(n, -1)
@@ -150,6 +149,8 @@ class LatencyPredictor(Saved):
             if data["description"] not in DESCRIPTIONS:
                 raise TableError(f"{path}: unknown description {data['description']!r} of architectures")
             space = SearchSpace.from_description(data["space"])
+            if flaw := _flaw(space, data["description"], rows, kept):
+                raise TableError(f"{path} is a damaged latency predictor: it holds {flaw}")
             device = Device(**data["device"])
             scale = float(data.get("scale", 1.0))
             if not 0 < scale < np.inf:
@@ -170,6 +171,16 @@ class LatencyPredictor(Saved):
             "set_aside": np.flatnonzero(~self.kept).tolist(),
             "scale": self.scale,
         }
+
+
+def _flaw(space: SearchSpace, description: str, rows: Values, kept: NDArray[np.bool_]) -> str:
+    """What is wrong with the measurements of a file; "" where nothing is."""
+    n_numbers = space.n_genes if description == "genes" else len(LATENCY_FEATURES)
+    if rows.shape[1] != n_numbers:
+        return f"rows of {rows.shape[1]} numbers, expected {n_numbers}"
+    if description == "genes" and not ((rows >= 0) & (rows < space.n_values) & (rows % 1 == 0)).all():
+        return "architectures that are not of its space"
+    return "" if kept.any() else "no measurement to fit to"
 
 
 def _scale(said: Values, measured: Values) -> float:

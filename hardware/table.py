@@ -176,7 +176,8 @@ class LatencyTable(Saved):
         Args:
             net: its weights are those that the blocks run with.
             device: with a backend that runs on this machine.
-            path: where the table is kept while it grows; a table that is there already is continued.
+            path: where the table is kept while it grows; a table that is there already is continued. A process waits
+                for another one that builds the same.
             n_probes: sub-networks measured end to end to fit to, spread over the range of costs.
             n_held_out: further ones, drawn at random, to tell the table's error on.
             protocol: how long to measure.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hardware.device import Device
 from hardware.fitting import TERMS, TRAITS, Correction
-from hardware.model import TableError, heading
+from hardware.model import TableError, heading, require_format
 from hardware.table import Probe
 from hardware.timing import Measurement
 from supernet import SearchSpace
@@ -50,11 +50,7 @@ def described(table: "LatencyTable") -> dict[str, Any]:
 def parsed(data: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
     """The attributes of a table. Raises TableError, which names the file, for data that are none."""
     try:
-        if data.get("format") != _FORMAT or data.get("version") not in _READABLE:
-            raise TableError(
-                f"{path} is not a latency table of version {' or '.join(map(str, _READABLE))} but "
-                f"{data.get('format')!r} {data.get('version')!r}: try `hardware.load_latency`"
-            )
+        require_format(data, path, _FORMAT, _READABLE)
         space = SearchSpace.from_description(data["space"])
         parts = {
             "device": Device(**data["device"]),

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from hardware.device import Device
-from hardware.model import LatencyModel, Saved, TableError, digest, heading, latency_model
+from hardware.model import LatencyModel, Saved, TableError, digest, heading, latency_model, require_format
 from hardware.transferring.basis import Basis, Parts, Values, require_one_space
 from predictors.mixture import Mixture
 from supernet import Architecture, SearchSpace
@@ -76,8 +76,7 @@ class TransferredLatency(Saved):
     @classmethod
     def from_description(cls, data: Mapping[str, Any], path: str | Path) -> Self:
         """The model that `describe` described. Raises TableError, which names the file, for anything else."""
-        if data.get("format") != FORMAT or data.get("version") != _VERSION:
-            raise TableError(f"{path} is not a transferred latency of version {_VERSION}")
+        require_format(data, path, FORMAT, (_VERSION,))
         try:
             sources = tuple(latency_model(source, path) for source in data["sources"])
             require_one_space(sources)

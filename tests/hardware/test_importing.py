@@ -232,10 +232,20 @@ def test_a_predictor_is_kept_and_read_again(net, tmp_path):
     assert (again.scope, again.error, again.provenance) == (model.scope, model.error, model.provenance)
     assert again.space.fingerprint == net.space.fingerprint
     assert again.latency([]).shape == (0,)
-    mistakes = ({"latencies_ms": [0.0] * 50}, {"description": "none"}, {"rows": None}, {"version": 9}, {"scale": 0})
-    for mistake in mistakes:
+    rows = np.array(model.rows, dtype=int)
+    for mistake, message in [
+        ({"latencies_ms": [0.0] * 50}, "no positive latencies"),
+        ({"description": "none"}, "unknown description 'none'"),
+        ({"rows": None}, "not a complete latency predictor"),
+        ({"rows": rows[:, 1:].tolist()}, "rows of 10 numbers, expected 11"),
+        ({"rows": (rows + 7).tolist()}, "architectures that are not of its space"),
+        ({"set_aside": list(range(50))}, "no measurement to fit to"),
+        ({"version": 9}, "of version 9: this package reads version 1"),
+        ({"scale": 0}, "scale of predictions"),
+        ({"error": None}, "its error is no mapping"),
+    ]:
         (tmp_path / "bad.json").write_text(json.dumps(json.loads((tmp_path / "phone.json").read_text()) | mistake))
-        with pytest.raises(TableError, match=r"bad\.json"):
+        with pytest.raises(TableError, match=rf"bad\.json.*{message}"):
             load_latency(tmp_path / "bad.json")
 
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from torch import nn
 import hardware.building
 import supernet
 from hardware import Device, LatencyTable, Protocol, TableError, measure_end_to_end
+from hardware.building import alone
 from hardware.timing import Runner
 from supernet import ArchitectureError, Choice, SearchSpace, SuperNetwork
 from supernet.families.mobilenetv3 import ElasticMobileNetV3, Stage
@@ -179,6 +182,28 @@ def test_a_group_that_was_killed_goes_on_from_its_samples(small_net, tmp_path, m
     assert not LatencyTable.load(path).samples
 
 
+def test_of_two_builds_of_one_table_the_second_waits_and_measures_nothing(net, table, tmp_path, monkeypatch):
+    path, told = tmp_path / "tables" / "table.json", []
+    waits = threading.Event()
+
+    def report(what, done, total):
+        told.append(what)
+        if "another process" in what:
+            waits.set()
+
+    def second():
+        return LatencyTable.build(net, DEVICE, path=path, protocol=QUICK, progress=report)
+
+    monkeypatch.setattr(hardware.building, "measure_interleaved", None)
+    with ThreadPoolExecutor() as pool, alone(path, lambda *_: None):
+        found = pool.submit(second)
+        assert waits.wait(30)
+        table.save(path)
+        assert not found.done()
+    assert found.result().blocks == table.blocks
+    assert told[0] == "waiting for another process that builds this table"
+
+
 def test_whole_sub_networks_that_memory_does_not_hold_together_take_turns(small_net, monkeypatch):
     monkeypatch.setattr(hardware.building, "free_bytes", lambda place: 4 * 12_000)
     at_once = []
@@ -216,11 +241,22 @@ def test_a_table_of_something_else_is_not_continued(net, table, tmp_path):
 STUB = '{"format": "supernet-search latency table", "version": 2}'
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1]", STUB, STUB.replace("2", "3"), "\0"])
-def test_other_files_are_refused(tmp_path, text):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not a complete latency table"),
+        ("\0", "not a complete latency table"),
+        ("{}", "holds no latency table"),
+        ("[1]", "holds no JSON object"),
+        (STUB, "not a complete latency table"),
+        (STUB.replace("2", "3"), "a latency table of version 3: this package reads version 1 or 2; update it, or"),
+        (STUB.replace("table", "predictor"), "'supernet-search latency predictor', .* try `hardware.load_latency`"),
+    ],
+)
+def test_other_files_are_refused(tmp_path, text, message):
     path = tmp_path / "table.json"
     path.write_text(text)
-    with pytest.raises(TableError, match=r"table\.json"):
+    with pytest.raises(TableError, match=rf"table\.json.*{message}"):
         LatencyTable.load(path)
     with pytest.raises(TableError, match="cannot read"):
         LatencyTable.load(tmp_path / "absent.json")
