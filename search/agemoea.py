@@ -11,10 +11,12 @@ _EXPONENTS = (0.1, 20.0)
 
 
 def survival_scores(fronts: Sequence[Floats]) -> list[Floats]:
-    """A score per individual, larger is better; compare them within a front only.
+    """Survival scores, larger is better; they compare individuals of the same front only.
 
     Args:
-        fronts: non-dominated fronts, best first, each of shape (n, n_objectives), minimised, at least one individual.
+        fronts: non-dominated fronts, best first; minimised objectives of shape (n, n_objectives), n >= 1.
+
+    Returns: for each front an array of shape (n,).
     """
     ideal = fronts[0].min(axis=0)
     first = fronts[0] - ideal
@@ -28,7 +30,7 @@ def survival_scores(fronts: Sequence[Floats]) -> list[Floats]:
 
 
 def _corners(front: Floats) -> NDArray[np.intp]:
-    """Per objective the individual closest to its axis, each individual once."""
+    """Indices of the extreme individuals: for each objective the one closest to its axis; distinct, sorted."""
     across = np.sqrt(np.maximum((front**2).sum(axis=1)[:, None] - front**2, 0.0))
     chosen: list[int] = []
     for column in range(front.shape[1]):
@@ -38,7 +40,7 @@ def _corners(front: Floats) -> NDArray[np.intp]:
 
 
 def _intercepts(front: Floats, corners: NDArray[np.intp]) -> Floats:
-    """Where the hyperplane through the corners meets the axes; the largest values where there is no such plane."""
+    """Intercepts of the axes with the hyperplane through the corners; the largest values if there is no such plane."""
     largest = np.where(front.max(axis=0) > _TINY, front.max(axis=0), 1.0)
     if len(corners) < front.shape[1]:
         return largest
@@ -52,7 +54,7 @@ def _intercepts(front: Floats, corners: NDArray[np.intp]) -> Floats:
 
 
 def _exponent(front: Floats, corners: NDArray[np.intp]) -> float:
-    """The p of the Lp norm whose unit sphere the front resembles most, from the individual nearest to the diagonal."""
+    """The p of the Lp norm whose unit sphere is most like the front, from the individual nearest to the diagonal."""
     n_objectives = front.shape[1]
     inner = np.setdiff1d(np.arange(len(front)), corners)
     if not len(inner):
@@ -67,9 +69,10 @@ def _exponent(front: Floats, corners: NDArray[np.intp]) -> float:
 
 
 def _first_scores(front: Floats, corners: NDArray[np.intp], exponent: float) -> Floats:
-    """Corners have infinite scores; then one by one the individual that is farthest from those that have one.
+    """Scores of the first front: infinite for corners, then given one by one to the farthest individual.
 
-    Far means the sum of the distances to the two nearest, relative to the individual's own distance from the ideal.
+    The farthest has the largest sum of distances to the two nearest individuals with a score, relative to its own
+    distance from the ideal point; that is its score.
     """
     scores = np.full(len(front), np.inf)
     own = np.maximum(_norms(front, exponent), _TINY)

@@ -1,4 +1,4 @@
-"""`search.run`: checks what it is given, opens the store and hands over to the driver."""
+"""`search.run`: checks its arguments, opens the store and starts the driver."""
 
 import logging
 import os
@@ -47,43 +47,44 @@ def run(
     progress: bool | Callable[[History], None] = True,
     name: str | None = None,
 ) -> Result:
-    """Searches for the architectures on the best trade-off between the objectives.
+    """Searches for the architectures with the best trade-offs between the objectives.
 
-    With a store, a search that was stopped goes on where it was, however it was stopped, and a larger budget continues
-    a finished one. Searches that differ in objectives, constraints, tactic, settings, seed, batch size or name are
-    different studies; in one store they share measurements.
+    With a store, a search that was stopped (in whatever way) goes on where it was when it is run again, and a larger
+    budget continues a finished one. A search is the same study as an earlier one if it has the same objectives,
+    constraints, tactic with its settings, seed, batch size, descriptors, warm start and name. Other studies in the same
+    store share its measurements.
 
     Args:
-        space: where to search.
-        objectives: one or more.
-        tactic: a name out of `search.tactics.available()`, or a tactic; see `search.tactics.bayesian` for the default.
+        space: of the architectures.
+        objectives: one or more, at least one of them with a goal.
+        tactic: a name in `search.tactics.available()`, or a tactic. For the default see `search.tactics.bayesian`.
         budget: number of architectures to evaluate, failed ones included.
-        seed: of everything that is drawn.
-        store: a file, an open store, or None for one in memory.
-        constraints: bounds by objective name, as in `{"latency": ("<=", 20.0)}`. Those on cheap objectives are exact:
-            what violates them is never measured.
+        seed: integer of at least 0, from which everything random is drawn.
+        store: path of a file, an open store, or None for a store in memory.
+        constraints: bounds by objective name, as in `{"latency": ("<=", 20.0)}`; a number alone means "at least this
+            good". Bounds on cheap objectives are exact: architectures that violate them are never measured.
         warm_start: measurements to start from: a store, the folder of a search, its results.csv, a results file of
-            DyNAS-T, a CSV or a DataFrame; a `search.Source` that says how to read one; or a list of these. Values of
-            equal scope count as measured, beside the budget (batch -1). Others never become results: they tell tactics
-            what is promising, as far as what is measured here agrees. A study remembers what it started from.
-        batch_size: architectures per proposal; a study keeps the one it began with. None: the tactic's own rule:
-            a sixtieth of the budget but at least 5 for "bayesian", 10 for "weaknas", else a fifth of it between 4 and
-            50.
-        predictor: for tactics given by name that predict: a name for `predictors.create`, a predictor or a function
-            that makes one. "auto" leaves "bayesian" its own Gaussian process.
-        descriptors: what predictors may learn from beside the genes, where that helps: see `search.cost_descriptors`
-            and `search.proxy_descriptors`. Searches with others are different studies.
-        engine: carries out the measurements; None: one after the other in this process. See `ProcessEngine`.
-        asynchronous: propose as soon as a worker is free, with the first batch as a whole, rather than batch by batch.
-            None: where the engine has several workers. Batch by batch, equal seeds give equal proposals; this way they
-            depend on what is known at the time.
+            DyNAS-T, a CSV or a DataFrame; a `search.Source` that says how to read one of these; or a list. Values of
+            the same objective and scope count as measured, beside the budget (batch -1). All others inform the tactic,
+            as far as measurements here agree with them, and never appear among the results.
+        batch_size: architectures per proposal. None: the tactic decides: "bayesian" takes a sixtieth of the budget (at
+            least 5), "weaknas" 10, "random" up to 50, others a fifth of the budget (4 to 50). A study keeps the batch
+            size that it began with.
+        predictor: of a tactic that is given by name and predicts: a name for `predictors.create`, a predictor, or a
+            function that makes one. "auto" is the tactic's own choice, a Gaussian process for "bayesian".
+        descriptors: numbers that predictors may learn from beside the genes; they do where that helps. See
+            `search.cost_descriptors` and `search.proxy_descriptors`.
+        engine: makes the measurements. None: one after the other in this process. See `search.ProcessEngine`.
+        asynchronous: True: propose again whenever a worker is free, after the first batch; proposals then depend on
+            which measurements are known by that time. False: propose batch by batch; equal seeds give equal results.
+            None: True for an engine with several workers.
         retry_failed: measure again what failed in earlier runs with this store; what succeeded is kept.
-        progress: a bar on a terminal and log lines elsewhere (True), nothing (False), or a function that is called
+        progress: True for a bar on a terminal and log lines elsewhere, False for neither, or a function that is called
             with the history after each evaluation.
-        name: makes studies different that agree in all else.
+        name: tells studies apart that are otherwise the same.
 
     Raises:
-        SearchError: (a ValueError) says what is wrong and what is allowed. What was measured stays in the store.
+        SearchError: (a ValueError) names what is wrong and what is allowed. Measurements made so far stay in the store.
     """
     problem = Problem.of(space, objectives, constraints, descriptors)
     require_count("seed", seed, 0)
@@ -104,7 +105,7 @@ def run(
             _forget_failures(opened, problem)
         problem = replace(problem, descriptors=problem.descriptors.kept_in(opened))
         study = opened.study(identity_of(problem, settings), size)
-        if warm_start is not None and not opened.begun(study):
+        if warm_start is not None and not opened.has_begun(study):
             begin(opened, study, problem, read(warm_start, space, problem.objectives))
         return Driver(
             problem,
@@ -116,7 +117,7 @@ def run(
             int(seed),
             reporter,
             asynchronous,
-            priors_of(space, opened.told(study)),
+            priors_of(space, opened.prior_values(study)),
         ).run()
 
 
@@ -127,7 +128,7 @@ def _forget_failures(store: Store, problem: Problem) -> None:
 
 
 def described(thing: Any) -> Any:
-    """JSON-compatible data that is equal for equal settings, in every process."""
+    """Settings as JSON-compatible data, equal in every process for equal settings; of other objects just the class."""
     if thing is None or isinstance(thing, (str, int, float, bool)):
         return thing
     if isinstance(thing, (list, tuple)):
@@ -171,7 +172,10 @@ def _engine(engine: Any) -> Engine:
 
 
 def first_batch_size(tactic: Tactic, budget: int, given: int | None) -> int:
-    """How many architectures a new study measures first. Raises SearchError where the budget does not reach."""
+    """Number of architectures in the first batch of a new study; `given` is the `batch_size` of `run`.
+
+    Raises SearchError for a budget below that.
+    """
     require_count("budget", budget, 1)
     if given is not None:
         require_count("batch_size", given, 1)

@@ -1,4 +1,4 @@
-"""What predictors are told of an architecture beside its genes: costs, depth, training-free proxies."""
+"""Descriptors: numbers that predictors learn from beside the genes, such as costs, depth and training-free proxies."""
 
 import time
 from collections.abc import Sequence
@@ -27,11 +27,13 @@ class Descriptor:
 
     Args:
         name: unique within a search.
-        measure: list of n architectures -> n numbers, NaN where there is none.
-        expensive: False for what is computed for thousands of architectures per call, as costs are. True for what
-            takes a pass through the sub-network: `measure` is called with one architecture, once per architecture, and
-            the store keeps the number. Tactics ask for it only where it may change what is measured next.
-        scope: what a number depends on beside the architecture, as for `Objective`.
+        measure: maps a list of n architectures to n numbers, NaN where there is none.
+        expensive: False for what is quick to compute, for thousands of architectures in one call, as costs are. True
+            for what takes a pass through the sub-network: `measure` is called with one architecture, once for each, and
+            the store keeps the number; tactics use it only to choose among few candidates.
+        scope: what the number depends on beside the architecture, as in `Objective`.
+
+    Raises SearchError naming the descriptor and the argument that is wrong.
     """
 
     name: str
@@ -49,7 +51,7 @@ class Descriptor:
             object.__setattr__(self, "scope", scope_of(self.measure))
 
     def values(self, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
-        """Shape (n_architectures,), NaN where it is not finite. Raises SearchError where `measure` fails."""
+        """Measured numbers, shape (n_architectures,), NaN for infinite ones. Raises SearchError if `measure` fails."""
         try:
             values = measured_values(f"descriptor {self.name!r}", self.measure, architectures)
         except SearchError:
@@ -64,8 +66,8 @@ class Descriptors:
     """The descriptors of a search, cheap ones first.
 
     Args:
-        items: build it with `of`, which checks and orders them.
-        store: where numbers of expensive ones are kept; None: in memory alone.
+        items: cheap ones first; `of` checks and orders them.
+        store: where the numbers of expensive ones are kept; None: only in memory.
     """
 
     items: tuple[Descriptor, ...] = ()
@@ -74,7 +76,7 @@ class Descriptors:
 
     @classmethod
     def of(cls, items: Sequence[Descriptor]) -> "Descriptors":
-        """Raises SearchError for anything but descriptors of distinct names."""
+        """Descriptors in any order. Raises SearchError for anything else, or repeated names."""
         if isinstance(items, Descriptor) or not all(isinstance(item, Descriptor) for item in items):
             raise SearchError(f"descriptors must be a list of search.Descriptor, got {items!r}")
         names = [item.name for item in items]
@@ -83,7 +85,7 @@ class Descriptors:
         return cls(tuple(sorted(items, key=lambda item: item.expensive)))
 
     def kept_in(self, store: Store) -> "Descriptors":
-        """The same ones, with a store that is bound to the space."""
+        """The same descriptors with another store, which is bound to the space."""
         return replace(self, store=store)
 
     def __len__(self) -> int:
@@ -91,22 +93,22 @@ class Descriptors:
 
     @property
     def n_cheap(self) -> int:
-        """How many take no pass through a sub-network: the first ones."""
+        """Number of cheap descriptors, which come first."""
         return sum(not item.expensive for item in self.items)
 
     @property
     def identity(self) -> list[dict[str, Any]]:
-        """What tells searches with other descriptors apart, as JSON-compatible data."""
+        """Names and scopes as JSON-compatible data, for the identity of a study."""
         return [{"name": item.name, "scope": item.scope} for item in self.items]
 
     def __call__(
         self, architectures: Sequence[Architecture], needed: NDArray[np.bool_] | None = None
     ) -> NDArray[np.float64]:
-        """Shape (n_architectures, n_descriptors), NaN where there is no number.
+        """Numbers of shape (n_architectures, n_descriptors), NaN where there is none.
 
         Args:
             architectures: canonical.
-            needed: which descriptors are asked for, shape (n_descriptors,); the columns of others are NaN.
+            needed: which descriptors to compute, shape (n_descriptors,); the columns of others are NaN. None: all.
         """
         columns = np.full((len(architectures), len(self.items)), np.nan)
         for i in range(len(self.items)) if needed is None else np.flatnonzero(needed):
@@ -115,7 +117,7 @@ class Descriptors:
         return columns
 
     def _kept(self, item: Descriptor, architectures: Sequence[Architecture]) -> list[float]:
-        """Computes what neither memory nor store knows."""
+        """Numbers of an expensive descriptor: from memory, else from the store, else computed."""
         unknown = [a for a in dict.fromkeys(architectures) if (item.name, a) not in self._known]
         found = {} if self.store is None else self.store.find(item.name, item.scope, unknown)
         for architecture in unknown:
@@ -131,7 +133,14 @@ class Descriptors:
 
 
 def cost_descriptors(net: "SuperNetwork", names: Sequence[str] = COSTS) -> list[Descriptor]:
-    """Cheap descriptors of a super-network: "macs", "params", and "depth", the number of active genes."""
+    """Cheap descriptors of a super-network's architectures.
+
+    Args:
+        net: whose costs are counted.
+        names: of "macs" (per sample), "params" and "depth", the number of active genes.
+
+    Raises SearchError for another name.
+    """
 
     def depth(architectures: list[Architecture]) -> NDArray[np.float64]:
         active = net.space.active(net.space.encode(architectures))
@@ -146,7 +155,15 @@ def cost_descriptors(net: "SuperNetwork", names: Sequence[str] = COSTS) -> list[
 
 
 def proxy_descriptors(net: "SuperNetwork", task: "Task", names: Sequence[str] = PROXIES) -> list[Descriptor]:
-    """Training-free proxies of sub-networks, on a batch of the task's training data; see `supernet.proxies`."""
+    """Training-free proxies of sub-networks, computed on a batch of the task's training data.
+
+    Args:
+        net: whose shared weights the sub-networks have.
+        task: gives the batch.
+        names: of "gradient_norm", "synflow" and "w_pca"; see `supernet.proxies` for their sources.
+
+    Raises SearchError for another name.
+    """
     from supernet.proxies import Proxy
 
     known = {name: Proxy(net, task, name) for name in PROXIES}

@@ -17,7 +17,7 @@ from search.progress import Progress
 from search.result import Result
 from search.sampling import require_admissible
 from search.store import Measurement, Store, Study, Trial
-from search.tactics import Tactic, asked
+from search.tactics import Tactic, ask
 from supernet.space import Genes
 
 logger = logging.getLogger("search")
@@ -26,10 +26,22 @@ _WORKERS_PER_PROPOSAL = 8
 
 @dataclass
 class Driver:
-    """Carries one study to its budget. What is decided depends on the store and the seed alone, so it can resume.
+    """Runs one study until its budget is spent. All decisions follow from store and seed, so a killed run can resume.
 
-    Each proposal draws from a generator seeded with the seed and the number of trials so far. Where proposals are
-    asynchronous, one is asked for whenever a worker is free, while others still measure; else batch by batch.
+    Each proposal draws from a generator that is seeded with the seed and the number of trials so far.
+
+    Args:
+        problem: its expensive descriptors are kept in the store.
+        tactic: proposes what to measure.
+        store: bound to the problem's space.
+        study: in that store; its trials are continued.
+        engine: measures.
+        budget: number of architectures to evaluate, failed ones included, those of a warm start not.
+        seed: at least 0.
+        progress: is called with the history after each evaluation.
+        asynchronous: True: a proposal is made whenever a worker is free, while others still measure; False: batch by
+            batch.
+        priors: by expensive objective, measurements from elsewhere that inform the tactic.
     """
 
     problem: Problem
@@ -48,9 +60,10 @@ class Driver:
         self.ledger = Ledger(self.problem, self.store, self.priors)
 
     def run(self) -> Result:
-        """Finishes what the store holds of this study, then goes on.
+        """Measures what the stored trials of the study lack, then proposes and measures new ones.
 
-        Raises SearchError where all of the first batch failed, and ConstraintError where nothing is admissible.
+        Raises SearchError where all of the first batch failed, ConstraintError where no architecture is admissible,
+        RuntimeError where the engine left measurements out.
         """
         stored = self.store.trials(self.study)
         self.ledger.add(stored[: self.budget + sum(trial.batch < 0 for trial in stored)])
@@ -70,9 +83,9 @@ class Driver:
         return Result(history, self.ledger.predicted, tuple(self.ledger.errors), self.study.identity, self._ending())
 
     def _jobs(self) -> Iterator[Job]:
-        """What is to be measured: the rest of what was proposed, then new proposals.
+        """Measurements to make: those that earlier proposals lack, then those of new proposals.
 
-        It ends with each batch, or, where proposals are asynchronous, with the budget.
+        Ends after one proposal, or, if asynchronous, when the budget is spent.
         """
         yield from self.ledger.jobs()
         while self._n_left > 0 and (self.asynchronous or not self.ledger.n_pending):
@@ -80,7 +93,7 @@ class Driver:
             self.ledger.add(self._proposed())
             if len(self.ledger.trials) == first:
                 break
-            if self.ledger.done[first:].any():  # known from the store
+            if self.ledger.done[first:].any():  # the store held their measurements
                 self._show()
             yield from self.ledger.jobs(first)
 
@@ -94,11 +107,11 @@ class Driver:
             self.progress.update(history)
 
     def _proposed(self) -> list[Trial]:
-        """The next trials, committed to the store; empty where the tactic has nothing new."""
+        """The next trials, committed to the store; empty if the tactic proposes nothing new."""
         self._require_some_success()
         history, start = self.ledger.history, len(self.ledger.trials)
         n = min(self._n_wanted(), self._n_left)
-        proposal = asked(self.tactic, history, n, np.random.default_rng([self.seed, start]))
+        proposal = ask(self.tactic, history, n, np.random.default_rng([self.seed, start]))
         genes, predicted = self._cleaned(history, proposal.genes, proposal.predicted, n)
         number = self.ledger.trials[-1].batch + 1 if start else 0
         batch = [
@@ -112,7 +125,7 @@ class Driver:
         return self.budget - self.ledger.n_proposed
 
     def _n_wanted(self) -> int:
-        """A batch; where workers wait for it, a few at a time after the first batch."""
+        """Architectures per proposal: a batch; if asynchronous, after the first batch, a few for the free workers."""
         if not self.asynchronous:
             return self.study.batch_size
         workers = n_workers(self.engine)
@@ -121,7 +134,7 @@ class Driver:
         )
 
     def _cleaned(self, history: History, genes: Genes, predicted: Values | None, n: int) -> tuple[Genes, Values]:
-        """Which of the proposed genes are distinct, unseen and admissible, and what was predicted for them."""
+        """The first `n` proposed genes that are distinct, unseen and admissible, and what was predicted for them."""
         if predicted is None:
             predicted = np.full((len(genes), len(self.problem.objectives)), np.nan)
         first = np.sort(np.unique(genes, axis=0, return_index=True)[1])
@@ -134,7 +147,7 @@ class Driver:
         return {o.name: value for o, value in pairs if o.expensive and np.isfinite(value)}
 
     def _require_some_success(self) -> None:
-        """Raises SearchError where the whole first batch is known and all of it failed."""
+        """Raises SearchError if the whole first batch is evaluated, and all of it failed."""
         history = self.ledger.history
         first = self.ledger.trials[0].batch if self.ledger.trials else 0
         if not len(history) or (history.pending_batches == first).any():
@@ -162,7 +175,7 @@ class Driver:
 
 
 def n_workers(engine: Engine) -> int:
-    """How many measurements an engine carries out at once."""
+    """Number of measurements that an engine makes at once."""
     return int(getattr(engine, "workers", 1))
 
 
@@ -174,7 +187,7 @@ def _measurement(outcome: Outcome) -> Measurement:
 
 
 def identity_of(problem: Problem, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What makes two searches of one space the same study, as JSON-compatible data."""
+    """The identity of a study, as JSON-compatible data: runs of equal identity continue the same study."""
     return {
         "objectives": [
             {"name": o.name, "goal": o.goal, "expensive": o.expensive, "scope": o.scope} for o in problem.objectives

@@ -1,4 +1,4 @@
-"""Evolution over integer genes: pools of judged architectures, mating, and the loop of generations."""
+"""Evolutionary algorithms over integer genes: pools of evaluated architectures, mating, the loop of generations."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,13 +11,19 @@ from search.history import History
 from search.survival import Floats, Standing, survival
 from supernet.space import Genes, SearchSpace
 
-_MOST_MATINGS = 20  # attempts to fill a generation with architectures that are new
-_CROSSED = 0.9  # share of couples whose children mix their genes
+_MOST_MATINGS = 20  # rounds of mating to fill a generation with new architectures
+_CROSSED = 0.9  # probability of crossover
 
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Judged architectures: canonical genes (n, n_genes), minimised objectives (n, n_objectives), violation (n,)."""
+    """Architectures with measured or predicted objectives.
+
+    Args:
+        genes: canonical, shape (n, n_genes).
+        minimised: objectives with signs such that all are minimised, shape (n, n_objectives).
+        violation: of the constraints, 0 if all are met, shape (n,).
+    """
 
     genes: Genes
     minimised: Floats
@@ -25,7 +31,7 @@ class Pool:
 
     @classmethod
     def merged(cls, pools: Sequence[Self]) -> Self:
-        """All of them, in order."""
+        """All pools in one, in order."""
         return cls(*(np.concatenate([getattr(p, name) for p in pools]) for name in ("genes", "minimised", "violation")))
 
     def __len__(self) -> int:
@@ -39,17 +45,28 @@ Judge = Callable[[Genes], Pool]
 
 
 def pool_of(history: History, columns: NDArray[np.intp] | None = None) -> Pool:
-    """What the history has measured of some objectives; by default of those with a goal (of the first device)."""
+    """The measured architectures of a history.
+
+    Args:
+        history: one device's, if the problem has several.
+        columns: indices of the objectives to keep; None: those that have a goal.
+    """
     values, problem = history.values[history.measured], history.problem
     kept = problem.optimised[0] if columns is None else columns
     return Pool(history.genes[history.measured], problem.minimised(values)[:, kept], problem.violation(values))
 
 
 def fittest(pool: Pool, n: int, rng: np.random.Generator, algorithm: str = "auto") -> NDArray[np.intp]:
-    """Rows of the `n` best; violating ones last, least violation first.
+    """Indices of the `n` best rows of a pool, best first, as the survival of an evolutionary algorithm sorts them.
 
-    Rows come best rank first; within the last rank that fits, what the algorithm wants most is kept: with two
-    objectives the most isolated ones. See `search.survival.survival` for the algorithms.
+    Feasible rows come first, front by front; of the last front that fits in part, the algorithm decides which rows are
+    kept (NSGA-II the most isolated ones). Then come rows that violate constraints, least violation first.
+
+    Args:
+        pool: any number of rows.
+        n: at most that many come back.
+        rng: decides ties in some algorithms.
+        algorithm: see `search.survival.survival`.
     """
     return _survivors(pool, n, rng, algorithm).rows
 
@@ -66,13 +83,13 @@ def offspring(
     """Up to `n` distinct canonical children by tournament, uniform crossover and mutation.
 
     Args:
-        space: in which the children lie.
-        parents: ranked among themselves before the tournament.
-        n: fewer come back where too few new ones are found.
-        unwanted: genes, as bytes, that shall not come back.
-        rng: draws.
-        accept: optional function genes -> mask that says which children may live.
-        algorithm: decides the tournament.
+        space: of the genes.
+        parents: at least one.
+        n: number of children; fewer come back where too few new ones are found.
+        unwanted: genes, each as bytes, that no child may have.
+        rng: for all that is drawn.
+        accept: maps genes (n, n_genes) to a mask (n,) of admissible children; None: all are.
+        algorithm: ranks the parents for the tournament, see `search.survival.survival`.
     """
     standing = _survivors(parents, len(parents), rng, algorithm)
     return _children(space, parents.genes[standing.rows], standing, n, set(unwanted), rng, accept)
@@ -89,16 +106,16 @@ def evolve(
     enough: int | None = None,
     algorithm: str = "auto",
 ) -> Pool:
-    """An evolutionary algorithm that judges no architecture twice; returns all that it judged, in order.
+    """Runs an evolutionary algorithm, which evaluates no architecture twice; returns all that it evaluated, in order.
 
     Args:
-        space: in which to search.
-        judge: judges canonical genes, vectorised.
-        start: first generation, canonical, any number of rows.
-        population: survivors and children per generation.
-        generations: after the first one; fewer where nothing new can be found.
-        rng: draws.
-        enough: stops once so many without violation are known; None: never.
+        space: of the genes.
+        judge: maps canonical genes to a `Pool` of the same rows.
+        start: canonical genes of the first generation, any number of rows of at least one.
+        population: number of survivors, and of children, per generation.
+        generations: after the first one; it ends earlier if no new architecture is found.
+        rng: for all that is drawn.
+        enough: number of architectures without violation after which it ends; None: no such end.
         algorithm: "auto", "ga", "nsga2", "nsga3", "unsga3" or "agemoea"; see `search.survival.survival`.
     """
     judged = [judge(np.unique(start, axis=0))]
@@ -133,7 +150,7 @@ def _children(
     rng: np.random.Generator,
     accept: Callable[[Genes], NDArray[np.bool_]] | None = None,
 ) -> Genes:
-    """Up to `n` new children of `genes`, which are in the order of their standing; in place of known ones, others."""
+    """Up to `n` new children of `genes`, whose rows are in the order of `standing`; mates again for those not new."""
     found = np.zeros((0, space.n_genes), dtype=np.int64)
     seen = set(unwanted)
     for _ in range(_MOST_MATINGS if len(standing) else 0):
@@ -151,9 +168,9 @@ def _children(
 
 
 def _winners(standing: Standing, n: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """`n` winners of tournaments between two drawn at random; positions in the standing."""
+    """Winners of `n` binary tournaments, as positions in the standing."""
     a, b = rng.integers(len(standing), size=(2, n))
-    first = rng.random(n) < 0.5  # wins where nothing else decides
+    first = rng.random(n) < 0.5  # who wins a tie
     together = standing.niche[a] == standing.niche[b]
     for merit, counts in ((standing.tie, together), (standing.rank, together), (standing.violation, True)):
         first = np.where(counts & (merit[a] != merit[b]), merit[a] < merit[b], first)

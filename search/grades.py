@@ -1,4 +1,4 @@
-"""Features in which neighbouring values, and positions of one choice, share what is learnt about them."""
+"""Graded features: neighbouring values of a gene, and positions of one choice, share columns and so what is learnt."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,19 +79,19 @@ class Grades:
 
 @dataclass(frozen=True, eq=False)
 class Informed:
-    """Graded features, then a column per prior: how much to make of a prior is learnt like all else."""
+    """Graded features, then the predictions of each prior as a column: their weight is learnt with the rest."""
 
     grades: Grades
     priors: tuple[Prior, ...]
 
     def __call__(self, genes: Genes) -> NDArray[np.float64]:
         """Shape (n_architectures, n_columns)."""
-        told = [prior(genes) / (prior.values.std() or 1.0) for prior in self.priors]
-        return np.column_stack([self.grades(genes), *told])
+        predicted = [prior(genes) / (prior.values.std() or 1.0) for prior in self.priors]
+        return np.column_stack([self.grades(genes), *predicted])
 
     @cached_property
     def columns(self) -> Columns:
-        """Those of the grades; each prior is a group of one level more."""
+        """The columns of the grades; then each prior is a group, all on a level of their own."""
         columns, n_priors = self.grades.columns, len(self.priors)
         groups = columns.group.max(initial=-1) + 1 + np.arange(n_priors)
         levels = np.full(n_priors, columns.level.max(initial=-1) + 1)

@@ -1,4 +1,4 @@
-"""What a search knows: an immutable value that tactics read."""
+"""The history of a search, an immutable value that tactics read: what was evaluated, and what is pending."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,16 +18,16 @@ Numbers = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """Evaluated architectures in order, and those under measurement. Begin with `History.empty`.
+    """Evaluated architectures in order of proposal, and pending ones. Start from `History.empty`.
 
     Args:
         problem: space, objectives and constraints.
-        genes: canonical, shape (n, n_genes).
-        values: shape (n, n_objectives), NaN where a measurement failed.
-        batches: number of the batch that each was proposed in, shape (n,); -1 for what was known before the search.
-        pending: genes of what was proposed and is not known yet, shape (n_pending, n_genes): not to be proposed again.
+        genes: canonical genes of the evaluated architectures, shape (n, n_genes).
+        values: their objectives, shape (n, n_objectives), NaN where a measurement failed.
+        batches: number of the batch in which each was proposed, shape (n,); -1 for those of a warm start.
+        pending: canonical genes that are proposed but not yet measured, shape (n_pending, n_genes).
         pending_batches: numbers of their batches, shape (n_pending,).
-        priors: what was measured elsewhere, by expensive objective; see `search.prior`.
+        priors: by expensive objective, measurements from elsewhere; see `search.prior`.
     """
 
     problem: Problem
@@ -40,23 +40,23 @@ class History:
 
     @classmethod
     def empty(cls, problem: Problem) -> "History":
-        """Before anything is known."""
+        """A history without any architecture."""
         genes, batches = np.zeros((0, problem.space.n_genes), dtype=np.int64), np.zeros(0, dtype=np.int64)
         return cls(problem, genes, np.zeros((0, len(problem.objectives))), batches, genes, batches)
 
     @property
     def space(self) -> SearchSpace:
-        """Of the problem."""
+        """The search space of the problem."""
         return self.problem.space
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
-        """Of the problem: columns of `values`."""
+        """The objectives of the problem: the columns of `values`."""
         return self.problem.objectives
 
     @property
     def constraints(self) -> tuple[Constraint, ...]:
-        """Of the problem."""
+        """The constraints of the problem."""
         return self.problem.constraints
 
     def __repr__(self) -> str:
@@ -68,41 +68,47 @@ class History:
 
     @property
     def n_known_before(self) -> int:
-        """How many were known before the search, and cost it nothing."""
+        """Number of architectures that a warm start brought along, beside the budget."""
         return int(np.count_nonzero(self.batches < 0))
 
-    # --- which ---
+    # --- masks ---
 
     @cached_property
     def measured(self) -> NDArray[np.bool_]:
-        """Which have a value for every objective, shape (n,)."""
+        """Which architectures have a value for every objective, shape (n,)."""
         return np.asarray(~np.isnan(self.values).any(axis=1))
 
     @cached_property
     def feasible(self) -> NDArray[np.bool_]:
-        """Which are measured and meet every constraint (of one device at least), shape (n,)."""
+        """Which are measured and meet every constraint (of at least one device), shape (n,)."""
         return np.asarray(self.measured & (self.problem.violation(self.values) == 0))
 
     @cached_property
     def pareto(self) -> NDArray[np.bool_]:
-        """Which are feasible and dominated by no feasible one, for one device at least; shape (n,)."""
+        """Which are feasible, and dominated by no feasible one (for at least one device), shape (n,)."""
         if self.problem.devices:
             return np.asarray(np.any([view.pareto for view in self.views], axis=0))
         return non_dominated(np.where(self.feasible[:, None], self.values, np.nan), self.problem.goals)
 
     @cached_property
     def keys(self) -> frozenset[bytes]:
-        """Genes of each, pending ones included, as bytes."""
+        """Genes of all architectures, pending ones included, each as bytes."""
         return frozenset(row.tobytes() for genes in (self.genes, self.pending) for row in genes)
 
     def seen(self, genes: Genes) -> NDArray[np.bool_]:
-        """Which of some canonical genes are evaluated or pending, shape (len(genes),)."""
+        """Which canonical genes are evaluated or pending, shape (len(genes),)."""
         return np.array([row.tobytes() in self.keys for row in genes.astype(np.int64)], dtype=bool)
 
-    # --- other histories ---
+    # --- derived histories ---
 
     def extended(self, genes: Genes, values: Values, batch: int) -> "History":
-        """A history with these rows appended."""
+        """This history with evaluated architectures appended.
+
+        Args:
+            genes: canonical, shape (n_new, n_genes).
+            values: shape (n_new, n_objectives).
+            batch: number of their batch.
+        """
         return replace(
             self,
             genes=np.concatenate([self.genes, genes]),
@@ -111,7 +117,7 @@ class History:
         )
 
     def awaiting(self, genes: Genes, batch: int | None = None) -> "History":
-        """A history with these pending too; by default in a batch of their own."""
+        """This history with further pending genes, canonical, of shape (n_new, n_genes); `batch` None: a new batch."""
         number = max([-1, *self.batches, *self.pending_batches]) + 1 if batch is None else batch
         return replace(
             self,
@@ -120,7 +126,11 @@ class History:
         )
 
     def believing(self, predict: Callable[[Genes], Values]) -> "History":
-        """A history in which what is pending has been measured to be what is predicted: genes -> values."""
+        """This history with predictions in place of the measurements that are pending.
+
+        Args:
+            predict: maps genes of shape (n_pending, n_genes) to values of shape (n_pending, n_objectives).
+        """
         if not len(self.pending):
             return self
         batches = np.concatenate([self.batches, self.pending_batches])
@@ -128,7 +138,10 @@ class History:
         return replace(believed, batches=batches, pending=self.pending[:0], pending_batches=self.pending_batches[:0])
 
     def view(self, device: str) -> "History":
-        """The same architectures as one device sees them. Raises SearchError naming the devices there are."""
+        """The history of one device: all architectures, with the objectives of its view.
+
+        Raises SearchError naming the devices there are.
+        """
         view = self.problem.view(device)
         names = [(view.problem.names[i], self.problem.names[column]) for i, column in enumerate(view.columns)]
         priors = {name: self.priors[whole] for name, whole in names if whole in self.priors}
@@ -136,16 +149,16 @@ class History:
 
     @cached_property
     def views(self) -> "tuple[History, ...]":
-        """As each device sees the search; where there are none, this history alone."""
+        """The history of each device; this history alone if objectives name no device."""
         return tuple(self.view(device) for device in self.problem.devices) or (self,)
 
     # --- hypervolume ---
 
     @cached_property
     def reference(self) -> NDArray[np.float64] | None:
-        """Reference point of the hypervolume, once the whole first batch is known; shape (n_objectives,).
+        """Reference point of the hypervolume, shape (n_objectives,); None until the whole first batch is evaluated.
 
-        It is the `default_reference` of the first batch; of everything known where all of that failed.
+        The `default_reference` of the first batch; if all of it failed, of everything evaluated.
         """
         first = min([0, *self.batches, *self.pending_batches])
         if (self.pending_batches == first).any():
@@ -155,7 +168,7 @@ class History:
 
     @cached_property
     def hypervolume(self) -> float:
-        """Hypervolume of the front from `reference`, 0 while there is none; summed over devices."""
+        """Hypervolume of the front with respect to `reference`, summed over devices; 0 without a reference."""
         if self.problem.devices:
             return sum(view.hypervolume for view in self.views)
         if self.reference is None:

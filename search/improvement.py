@@ -12,15 +12,15 @@ _ROOT_OF_TAU = np.sqrt(2.0 * np.pi)
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """What minimised points dominate within a reference point, held as disjoint boxes.
+    """The region that minimised points dominate, up to a reference point, decomposed into disjoint boxes.
 
-    Local upper bounds and their defining points after Lacour, Klamroth & Fonseca (2017), Computers & Operations
+    Kept as local upper bounds and their defining points: Lacour, Klamroth & Fonseca (2017), Computers & Operations
     Research 79.
 
     Args:
         reference: shape (n_objectives,).
-        bounds: local upper bounds of what is not dominated, shape (n_bounds, n_objectives).
-        defining: for each bound and each objective the point that sets it, (n_bounds, n_objectives, n_objectives).
+        bounds: local upper bounds of the region that is not dominated, shape (n_bounds, n_objectives).
+        defining: the point that defines each bound in each objective, shape (n_bounds, n_objectives, n_objectives).
     """
 
     reference: Floats
@@ -29,7 +29,7 @@ class Region:
 
     @classmethod
     def of(cls, reference: Floats, points: Floats) -> "Region":
-        """Points of shape (n, n_objectives), dominated or outside ones included."""
+        """The region of points of shape (n, n_objectives), which may be dominated or beyond the reference."""
         m = len(reference)
         defining = np.full((1, m, m), -np.inf)
         defining[0, np.arange(m), np.arange(m)] = reference
@@ -56,7 +56,7 @@ class Region:
 
     @property
     def boxes(self) -> tuple[Floats, Floats]:
-        """Lower and upper corners of disjoint boxes that fill the dominated region, shape (n_boxes, n_objectives)."""
+        """Lower and upper corners of disjoint boxes that make up the region, each of shape (n_boxes, n_objectives)."""
         lower, upper = self.bounds.copy(), self.bounds.copy()
         upper[:, 0] = self.reference[0]
         for j in range(1, len(self.reference)):
@@ -65,11 +65,17 @@ class Region:
         return lower[filled], upper[filled]
 
     def expected_improvement(self, mean: Floats, std: Floats) -> Floats:
-        """By how much independent normal points are expected to grow the dominated volume, shape (n,).
+        """Expected hypervolume improvement of normally distributed points, in closed form.
 
-        A normal y covers of a box with corners a, b the part prod_j E[(b_j - max(a_j, y_j))+]; what it adds is what it
-        covers up to the reference less what it covers of the boxes. Equals the expected improvement (Mockus, 1975) for
-        one objective, and the hypervolume improvement where `std` is 0. `mean` and `std` have shape (n, n_objectives).
+        The expected part of a box with corners a, b that a point y dominates is prod_j E[(b_j - max(a_j, y_j))+]. The
+        improvement is that of the whole orthant below the reference, less those of the region's boxes. For one
+        objective it is the expected improvement (Mockus, 1975), for `std` 0 the hypervolume improvement.
+
+        Args:
+            mean: shape (n, n_objectives), minimised.
+            std: of each objective, independent of the others, same shape.
+
+        Returns: shape (n,).
         """
         lower, upper = self.boxes
         covered = np.ones((len(mean), len(lower)))

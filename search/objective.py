@@ -13,7 +13,7 @@ from search.errors import ConstraintError, SearchError
 from supernet.architecture import Architecture
 
 Measure = Callable[[list[Architecture]], ArrayLike]
-"""Maps n architectures to n values."""
+"""Maps a list of n architectures to n values."""
 
 Goal = Literal["max", "min"] | None
 
@@ -27,16 +27,19 @@ class Objective:
     """One quantity to optimise.
 
     Args:
-        name: unique within a search; names a column of `Result.frame`. Where one search serves several devices, those
-            of one device end in its name, as in "latency@phone"; the others count for all devices.
-        goal: "max", "min", or None for a quantity that only constraints bound: it is not optimised, and the front
-            ignores it.
-        measure: list of n architectures -> n finite numbers. An expensive one is called with one architecture.
-        expensive: False for exact, cheap quantities: they are evaluated inside the search, for thousands of
-            architectures per call, and are never stored. A NaN of a cheap objective marks an architecture infeasible.
-        scope: what a value depends on beside the architecture (weights, data, device). Studies that share a store
-            share the measurements of objectives with equal name and scope. By default the `scope` of `measure`, or of
-            the object whose method it is (a `Validation`, a `LatencyTable`), where there is one.
+        name: unique within a search; names a column of `Result.frame`. In a search for several devices, an objective of
+            one device ends in its name, as in "latency@phone"; all others count for every device.
+        goal: "max", "min", or None for a quantity that is only bounded by a constraint: it is not optimised, and does
+            not count for the front.
+        measure: maps a list of n architectures to n finite numbers; if `expensive`, it is called with one architecture.
+        expensive: True for what takes time to measure, and is stored. False for what is exact and quick to compute: it
+            is called within the search, with thousands of architectures at once, and never stored. NaN from a cheap
+            objective marks an architecture as infeasible.
+        scope: what the value depends on beside the architecture (weights, data, device). Studies in one store share
+            the measurements of objectives of equal name and scope. Default: the attribute `scope` of `measure`, or of
+            the object whose method it is (a `Validation`, a `LatencyTable`), if there is one.
+
+    Raises SearchError naming the objective and the argument that is wrong.
     """
 
     name: str
@@ -73,26 +76,32 @@ class Objective:
 
     @property
     def device(self) -> str:
-        """The device that the name ends in, as in "latency@phone"; "" where it counts for all devices."""
+        """The device in the name, "phone" in "latency@phone"; "" for an objective of all devices."""
         return self.name.partition("@")[2]
 
     @property
     def quantity(self) -> str:
-        """The name without the device."""
+        """The name without the device, "latency" in "latency@phone"."""
         return self.name.partition("@")[0]
 
     @property
     def sign(self) -> int:
-        """Factor that turns values into something to minimise; 0 without a goal."""
+        """Factor that makes values something to minimise: 1, or -1 to maximise; 0 without a goal."""
         return {"min": 1, "max": -1, None: 0}[self.goal]
 
     def values(self, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
-        """Measured values, shape (n_architectures,). Raises SearchError for another shape than that."""
+        """Measures, and returns values of shape (n_architectures,), not necessarily finite.
+
+        Raises SearchError where `measure` returns anything but n numbers, and whatever `measure` itself raises.
+        """
         return measured_values(f"objective {self.name!r}", self.measure, architectures)
 
 
 def measured_values(what: str, measure: Measure, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
-    """What `measure` returns of n architectures, shape (n,). Raises SearchError for anything but n numbers."""
+    """Calls `measure` with n architectures; float64 values of shape (n,).
+
+    Raises SearchError, which begins with `what`, where it returns anything but n numbers.
+    """
     n = len(architectures)
     given = measure(list(architectures))
     wanted = f"{what}: measure must return an array of shape ({n},) for {n} architectures"
@@ -106,17 +115,17 @@ def measured_values(what: str, measure: Measure, architectures: Sequence[Archite
 
 
 def finite_or_failed(value: float, error: str | None) -> tuple[float, str | None]:
-    """What a measurement came to: a finite value and no error, or NaN and an error that any file can hold."""
+    """The value and None if it is finite and there is no error, else NaN and an error; its text is valid Unicode."""
     value = float(value)
     if error is None and not math.isfinite(value):
         error = f"the measured value is {value}"
     if error is None:
         return value, None
-    return math.nan, error.encode("utf-8", "backslashreplace").decode("utf-8")  # names of files may be no Unicode
+    return math.nan, error.encode("utf-8", "backslashreplace").decode("utf-8")  # file names in it may not be
 
 
 def _described(measure: Measure) -> str:
-    """The name of a function or method, or of the class of an object that is called; no data that it holds."""
+    """The name of a function or method, or of the class of a callable object."""
     return getattr(measure, "__qualname__", type(measure).__name__)
 
 
@@ -126,7 +135,7 @@ def _shortened(value: Any) -> str:
 
 
 def scope_of(measure: Measure) -> str:
-    """The `scope` of a measure, or of the object whose method it is; "" where there is none."""
+    """The attribute `scope` of a function, or of the object whose method it is; "" without one."""
     return str(getattr(getattr(measure, "__self__", measure), "scope", ""))
 
 
@@ -161,23 +170,25 @@ class Constraint:
         return cls(objective.name, operator, number)
 
     def violation(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """How far values lie outside, relative to the bound; 0 where it is met, inf for NaN. Same shape as `values`."""
+        """By how much values exceed the bound, relative to it; 0 where they meet it, inf for NaN; shape of `values`."""
         excess = self._excess(values)
         return np.where(np.isnan(excess), np.inf, np.maximum(excess, 0.0) / (abs(self.bound) or 1.0))
 
     def cautious(self, mean: NDArray[np.float64], std: NDArray[np.float64], confidence: float) -> NDArray[np.float64]:
-        """Normally distributed values as single ones: within the bound exactly where that is likely enough.
+        """The quantile of uncertain values that meets the bound just where the values do so with some probability.
 
         Args:
-            mean: shape (n,).
-            std: shape (n,).
-            confidence: the probability that counts as enough, in (0, 1); 0.5 gives the mean.
+            mean: of normally distributed values, shape (n,).
+            std: their standard deviation, shape (n,).
+            confidence: that probability, in (0, 1); 0.5 gives the mean.
+
+        Returns: shape (n,).
         """
         margin = NormalDist().inv_cdf(confidence) * std
         return mean + margin if self.operator == "<=" else mean - margin
 
     def probability(self, mean: NDArray[np.float64], std: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Probability that normally distributed values lie within; 0 or 1 where `std` is 0, 0 for NaN. Shape (n,)."""
+        """Probability that normally distributed values meet the bound, shape (n,); 0 for NaN, 0 or 1 for `std` 0."""
         from scipy.special import ndtr
 
         excess = self._excess(mean)
@@ -190,5 +201,5 @@ class Constraint:
         return values - self.bound if self.operator == "<=" else self.bound - values
 
     def __str__(self) -> str:
-        short = f"{self.bound:g}"  # only where it says all: searches with different bounds are told apart by this text
+        short = f"{self.bound:g}"  # only if exact: the identity of a study holds this text
         return f"{self.objective} {self.operator} {short if float(short) == self.bound else repr(self.bound)}"

@@ -11,11 +11,13 @@ from search.objective import Goal
 
 
 def non_dominated(points: ArrayLike, goals: Sequence[Goal]) -> NDArray[np.bool_]:
-    """Which points no other point dominates, shape (n,). Equal points do not dominate each other; NaN rows never count.
+    """Which points are dominated by no other, shape (n,). Equal points do not dominate each other.
 
     Args:
-        points: shape (n, n_objectives).
-        goals: "max" or "min" per objective; None where it does not count.
+        points: shape (n, n_objectives); a row with NaN neither dominates nor is non-dominated.
+        goals: "max", "min" or None per objective; None leaves it out.
+
+    Raises SearchError for other shapes or goals.
     """
     minimised = _minimised(points, goals)
     known = np.flatnonzero(~np.isnan(minimised).any(axis=1))
@@ -26,12 +28,14 @@ def non_dominated(points: ArrayLike, goals: Sequence[Goal]) -> NDArray[np.bool_]
 
 
 def hypervolume(points: ArrayLike, reference: ArrayLike, goals: Sequence[Goal]) -> float:
-    """Volume that the points dominate, as seen from the reference point (Zitzler and Thiele, 1999).
+    """Volume between the reference point and the points that dominate it (Zitzler and Thiele, 1999).
 
     Args:
-        points: shape (n, n_objectives), as measured; NaN rows and points not better than the reference add nothing.
-        reference: shape (n_objectives,), as measured.
-        goals: "max" or "min" per objective; None where it does not count.
+        points: shape (n, n_objectives); rows with NaN, and points that are not better than the reference, add nothing.
+        reference: shape (n_objectives,), in the units of the points; no sign is flipped for "max".
+        goals: "max", "min" or None per objective; None leaves it out.
+
+    Raises SearchError for other shapes or goals, or a NaN in the reference.
     """
     minimised = _minimised(points, goals)
     if np.shape(reference) != (len(goals),):
@@ -46,7 +50,7 @@ def hypervolume(points: ArrayLike, reference: ArrayLike, goals: Sequence[Goal]) 
 
 
 def hypervolume_curve(points: ArrayLike, reference: ArrayLike, goals: Sequence[Goal]) -> NDArray[np.float64]:
-    """Hypervolume of the first 1, 2, ... n points, shape (n,)."""
+    """Hypervolume of the first 1, 2, ... n points, shape (n,); arguments as in `hypervolume`."""
     values = np.asarray(points, dtype=np.float64)
     curve = np.zeros(len(values))
     front = values[:0]
@@ -60,13 +64,13 @@ def hypervolume_curve(points: ArrayLike, reference: ArrayLike, goals: Sequence[G
 
 
 def default_reference(points: ArrayLike, goals: Sequence[Goal]) -> NDArray[np.float64] | None:
-    """The worst value of each objective, moved away from the best by a tenth of their range; None without points.
-
-    NaN for an objective without a goal.
+    """The worst value of each objective, moved outwards by a tenth of its range.
 
     Args:
-        points: shape (n, n_objectives); NaN rows are left out.
-        goals: "max" or "min" per objective.
+        points: shape (n, n_objectives); rows with NaN are left out.
+        goals: "max", "min" or None per objective.
+
+    Returns: shape (n_objectives,), NaN for objectives without a goal; None without any points.
     """
     minimised = _minimised(points, goals)
     known = minimised[~np.isnan(minimised).any(axis=1)]
@@ -81,7 +85,7 @@ def default_reference(points: ArrayLike, goals: Sequence[Goal]) -> NDArray[np.fl
 
 
 def _minimised(points: ArrayLike, goals: Sequence[Goal]) -> NDArray[np.float64]:
-    """The columns that have a goal, with the sign that makes it "min"."""
+    """The columns that have a goal, negated where that is "max"."""
     values = np.asarray(points, dtype=np.float64)
     if isinstance(goals, str) or any(goal not in ("max", "min", None) for goal in goals) or not any(goals):
         raise SearchError(f"goals must be a list of 'max' and 'min', got {goals!r}")

@@ -1,4 +1,4 @@
-"""What measurements under other circumstances make one expect here."""
+"""Priors: measurements made elsewhere (other data, device or weights), and what they let one expect here."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.store import Told
+from search.store import PriorValue
 from supernet.architecture import Architecture
 from supernet.space import Genes, SearchSpace
 
@@ -18,15 +18,15 @@ _LEAST_CORRELATION = 0.3
 
 @dataclass(frozen=True, eq=False)
 class Prior:
-    """Values of one expensive objective as measured elsewhere: on another data set, device, or with other weights.
+    """Measurements of one expensive objective from one source, under other circumstances.
 
-    They tell which architectures are better, not by how much: use them through `expectation`.
+    They tell which architectures are better, but not by how much: use them through `expectation`.
 
     Args:
         space: of the architectures.
-        source: where they come from.
+        source: label of where the values come from.
         genes: canonical and distinct, shape (n, n_genes).
-        values: shape (n,).
+        values: in the unit of the source, shape (n,).
     """
 
     space: SearchSpace
@@ -35,7 +35,7 @@ class Prior:
     values: Floats
 
     def __call__(self, genes: Genes) -> Floats:
-        """What a model of them predicts for any architectures, in their own unit, shape (len(genes),)."""
+        """Predictions of a ridge model of the values for any canonical genes, in their unit, shape (len(genes),)."""
         return np.asarray(self._model.predict(self.space.features(genes))[0], dtype=np.float64)
 
     @cached_property
@@ -47,7 +47,7 @@ class Prior:
 
 @dataclass(frozen=True, eq=False)
 class Expectation:
-    """A weighted sum of priors: the mean around which a predictor learns what is different here."""
+    """An offset and a weighted sum of priors; a predictor learns how measurements here differ from it."""
 
     priors: Sequence[Prior]
     weights: Floats
@@ -60,20 +60,20 @@ class Expectation:
 
 
 def expectation(priors: Sequence[Prior], genes: Genes, values: Floats) -> Expectation:
-    """Fits priors to what is known here: offset and weights by least squares, weights not negative.
+    """Fits a weighted sum of priors to measurements by least squares, under weights that are not negative.
 
-    A prior whose ranks do not correlate with the values beyond chance (one-sided 5 %, and at least 0.3) is left out;
-    without any the result is constant.
+    A prior is left out unless its predictions correlate with the values: Spearman above 0.3, and above what chance
+    gives in one case of twenty. Without any prior left, the expectation is 0.
 
     Args:
         priors: of one objective.
-        genes: shape (n, n_genes), n >= 1.
-        values: shape (n,).
+        genes: canonical genes of what was measured here, shape (n, n_genes), n >= 1.
+        values: the measurements, shape (n,).
     """
     from scipy.optimize import nnls
 
-    told = [(prior, prior(genes)) for prior in priors]
-    kept = [(prior, column) for prior, column in told if _correlates(column, values)]
+    predicted = [(prior, prior(genes)) for prior in priors]
+    kept = [(prior, column) for prior, column in predicted if _correlates(column, values)]
     if not kept:
         return Expectation((), np.zeros(0), 0.0)
     columns = np.stack([column for _, column in kept], axis=1)
@@ -91,10 +91,10 @@ def _correlates(column: Floats, values: Floats) -> bool:
     return bool(spearman(values, column) > max(_LEAST_CORRELATION, 1.645 / np.sqrt(len(values) - 1)))
 
 
-def priors_of(space: SearchSpace, told: Iterable[Told]) -> dict[str, tuple[Prior, ...]]:
-    """Priors by objective, one per source; values of repeated architectures are averaged."""
+def priors_of(space: SearchSpace, prior_values: Iterable[PriorValue]) -> dict[str, tuple[Prior, ...]]:
+    """Priors by objective, one per source; values of an architecture that occurs repeatedly are averaged."""
     groups: dict[tuple[str, str], dict[Architecture, list[float]]] = {}
-    for one in told:
+    for one in prior_values:
         groups.setdefault((one.objective, one.source), {}).setdefault(one.architecture, []).append(one.value)
     found: dict[str, tuple[Prior, ...]] = {}
     for (objective, source), values in groups.items():

@@ -1,4 +1,4 @@
-"""What a search is about: a space, objectives and constraints, and how they judge arrays of genes and values."""
+"""The problem of a search: space, objectives and constraints, vectorised over arrays of genes and of values."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,11 +19,11 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """The part of a problem that one device sees.
+    """The part of a problem that concerns one device.
 
     Args:
-        device: "" where no objective names a device.
-        columns: its objectives among those of the whole problem.
+        device: its name; "" in a problem whose objectives name none.
+        columns: indices of its objectives (its own and those of all devices) among those of the whole problem.
         problem: these objectives, named without the device, and the constraints on them.
     """
 
@@ -34,11 +34,11 @@ class View:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Build it with `Problem.of`, which validates; arrays of values have one column per objective, in order.
+    """Space, objectives and constraints; build it with `Problem.of`, which validates.
 
-    Objectives named as in "latency@phone" belong to one device. Each device has its own front, over its objectives and
-    those common to all, and its own constraints (`views`); an architecture is admissible, or feasible, where it is so
-    for one device at least.
+    Arrays of values have one column per objective, in order. Objectives named as in "latency@phone" belong to one
+    device. Each device has a front of its own, over its own objectives and those of all devices, and constraints of its
+    own (`views`). An architecture is admissible, or feasible, if it is so for at least one device.
     """
 
     space: SearchSpace
@@ -54,9 +54,11 @@ class Problem:
         constraints: Mapping[str, Any] | None = None,
         descriptors: Sequence[Descriptor] = (),
     ) -> "Problem":
-        """Checks names and bounds. Raises SearchError or ConstraintError naming what is allowed.
+        """Validates its arguments, which are those of `search.run`.
 
-        A constraint on "latency" holds for "latency@phone" too, unless that has one of its own.
+        A constraint on "latency" also bounds "latency@phone", unless there is one on that.
+
+        Raises SearchError, or ConstraintError for constraints, naming what is wrong and what is allowed.
         """
         if not isinstance(space, SearchSpace):
             raise SearchError(f"space must be a SearchSpace, got {type(space).__name__}")
@@ -77,27 +79,27 @@ class Problem:
 
     @property
     def names(self) -> list[str]:
-        """Of the objectives, in order."""
+        """Names of the objectives, in order."""
         return [objective.name for objective in self.objectives]
 
     @property
     def goals(self) -> list[Goal]:
-        """Of the objectives, in order."""
+        """Goals of the objectives, in order."""
         return [objective.goal for objective in self.objectives]
 
     @property
     def targets(self) -> tuple[Objective, ...]:
-        """The objectives that have a goal, in order; the others are only bounded."""
+        """The objectives that have a goal, in order."""
         return tuple(objective for objective in self.objectives if objective.goal)
 
     @cached_property
     def expensive(self) -> NDArray[np.bool_]:
-        """Which objectives are measured rather than computed, shape (n_objectives,)."""
+        """Which objectives are expensive, shape (n_objectives,)."""
         return np.array([objective.expensive for objective in self.objectives])
 
     @cached_property
     def cheap_part(self) -> "Problem":
-        """The same problem with the constraints that can be judged without measuring."""
+        """The same problem with only the constraints on cheap objectives, which need no measurement."""
         cheap = {objective.name for objective in self.objectives if not objective.expensive}
         return replace(self, constraints=tuple(c for c in self.constraints if c.objective in cheap))
 
@@ -105,17 +107,17 @@ class Problem:
 
     @property
     def devices(self) -> tuple[str, ...]:
-        """Devices that objectives are named after, in order; empty where there are none."""
+        """Devices in the names of objectives, in order of appearance; empty if objectives name none."""
         return tuple(dict.fromkeys(o.device for o in self.objectives if o.device))
 
     @cached_property
     def views(self) -> tuple[View, ...]:
-        """One per device; where there are none, one of everything."""
+        """One view per device; a single view of the whole problem if objectives name no device."""
         everything = View("", np.arange(len(self.objectives)), self)
         return tuple(self._view(device) for device in self.devices) or (everything,)
 
     def view(self, device: str) -> View:
-        """What one device sees. Raises SearchError naming the devices there are."""
+        """The view of one device. Raises SearchError naming the devices there are."""
         if device not in self.devices:
             there_are = f"it has {', '.join(self.devices)}" if self.devices else "no objective names one"
             raise SearchError(f"unknown device {device!r} in this search: {there_are}")
@@ -134,7 +136,7 @@ class Problem:
 
     @cached_property
     def optimised(self) -> tuple[NDArray[np.intp], ...]:
-        """For each of `views`, the columns of its objectives that have a goal, among those of the whole problem."""
+        """For each view, indices (among all objectives) of its objectives that have a goal."""
         return tuple(
             view.columns[[objective.goal is not None for objective in view.problem.objectives]] for view in self.views
         )
@@ -142,9 +144,9 @@ class Problem:
     # --- judging ---
 
     def cheap_values(self, genes: Genes) -> Values:
-        """Values of canonical genes with NaN in the columns of expensive objectives.
+        """Cheap objectives of canonical genes, shape (n, n_objectives); NaN in the columns of expensive ones.
 
-        Raises SearchError where a cheap objective fails as a whole; its NaN and infinite values become NaN.
+        Infinite values become NaN. Raises SearchError where a cheap objective raises or returns no n numbers.
         """
         values = np.full((len(genes), len(self.objectives)), np.nan)
         if self.expensive.all() or not len(genes):
@@ -156,9 +158,13 @@ class Problem:
         return values
 
     def described(self, genes: Genes, needed: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
-        """What the cheap descriptors say of canonical genes, shape (n, n_cheap), or of all descriptors those `needed`.
+        """Descriptors of canonical genes, NaN where one has no number.
 
-        NaN where there is no number, and in columns not needed.
+        Args:
+            genes: shape (n, n_genes).
+            needed: which of all descriptors to compute, shape (n_descriptors,); None: the cheap ones.
+
+        Returns: shape (n, n_cheap); with `needed`, (n, n_descriptors), NaN in the columns that are not needed.
         """
         if needed is None:
             cheap = np.arange(len(self.descriptors)) < self.descriptors.n_cheap
@@ -168,14 +174,14 @@ class Problem:
         return self.descriptors(self.space.decode(genes), needed)
 
     def violation(self, values: Values, std: Values | None = None, confidence: float = 0.5) -> NDArray[np.float64]:
-        """Total relative violation of all constraints, inf where a cheap value is NaN; the least of all devices.
+        """Sum over the constraints of their relative violation; of several devices, that of the best one.
 
         Args:
             values: shape (n, n_objectives), measured or predicted.
-            std: standard deviation of each, 0 or NaN where a value is exact; None: all are exact.
-            confidence: probability with which an uncertain value must keep each bound to violate nothing.
+            std: standard deviations, same shape, 0 or NaN for exact values; None: all values are exact.
+            confidence: probability with which an uncertain value must meet each bound in order not to violate it.
 
-        Returns: shape (n,).
+        Returns: shape (n,); 0 where every constraint is met, inf where a cheap objective is NaN.
         """
         deviation = np.zeros_like(values) if std is None else np.nan_to_num(std)
         each = [view.problem._violation(values[:, view.columns], deviation[:, view.columns], confidence)
@@ -183,26 +189,26 @@ class Problem:
         return np.asarray(np.min(each, axis=0))
 
     def feasibility(self, mean: Values, std: Values) -> NDArray[np.float64]:
-        """Probability that all constraints hold, as if objectives were independent and normal; the best device's.
+        """Probability that all constraints hold, for independent normal values; of several devices, the highest.
 
         Args:
             mean: shape (n, n_objectives), exact or predicted.
-            std: standard deviation of each, 0 or NaN where a value is exact.
+            std: standard deviations, same shape, 0 or NaN for exact values.
 
-        Returns: shape (n,): 0 or 1 where all constraints are on exact values, 0 where a cheap value is NaN.
+        Returns: shape (n,); 0 or 1 where the constrained values are exact, 0 where a cheap objective is NaN.
         """
         deviation = np.nan_to_num(std)
         each = [view.problem._feasibility(mean[:, view.columns], deviation[:, view.columns]) for view in self.views]
         return np.asarray(np.max(each, axis=0))
 
     def admissible(self, genes: Genes) -> NDArray[np.bool_]:
-        """Which architectures meet every constraint that can be judged without measuring, shape (n,)."""
+        """Which canonical genes meet every constraint on cheap objectives, shape (n,)."""
         if self.expensive.all():
             return np.ones(len(genes), dtype=bool)
         return np.asarray(self.cheap_part.violation(self.cheap_values(genes)) == 0)
 
     def minimised(self, values: Values) -> Values:
-        """Values with the sign that makes every objective one to minimise, same shape; 0 where one has no goal."""
+        """Values times the sign of each objective, so that all are minimised; same shape, 0 without a goal."""
         return values * np.array([objective.sign for objective in self.objectives], dtype=np.float64)
 
     def _violation(self, values: Values, std: Values, confidence: float) -> NDArray[np.float64]:
@@ -221,7 +227,7 @@ class Problem:
 
 
 def _parsed(objectives: Sequence[Objective], constraints: Any) -> tuple[Constraint, ...]:
-    """One constraint per objective that has one, or whose quantity has one."""
+    """Constraints by objective: the one on its own name, else the one on its quantity."""
     given = {} if constraints is None else constraints
     if not isinstance(given, Mapping):
         raise ConstraintError(f"constraints must map objective names to bounds, got {constraints!r}")

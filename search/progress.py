@@ -1,4 +1,4 @@
-"""Shows how a search is doing: a bar on a terminal, occasional log lines elsewhere."""
+"""Progress of a search: a bar on a terminal, occasional log lines elsewhere, or a function of the caller's."""
 
 import logging
 import sys
@@ -18,10 +18,10 @@ Callback = Callable[[History], None]
 
 
 class Progress(Protocol):
-    """Is told the history after each evaluated architecture."""
+    """Called with the history after each evaluated architecture."""
 
     def update(self, history: History) -> None:
-        """Called with a history that grows by one or more rows."""
+        """Takes a history that has grown by one or more rows since the last call."""
         ...
 
 
@@ -33,7 +33,7 @@ class Silent:
 
 
 class Calls:
-    """Hands each history to a function."""
+    """Calls a function with each history."""
 
     def __init__(self, callback: Callback) -> None:
         self._callback = callback
@@ -107,7 +107,10 @@ def describe(history: History) -> str:
 
 
 def show(progress: Any, budget: int) -> AbstractContextManager[Progress]:
-    """What `search.run(progress=...)` asks for: True, False or a function of the history."""
+    """The progress that `search.run(progress=...)` asks for: True, False or a function of the history.
+
+    Raises SearchError for anything else.
+    """
     if isinstance(progress, bool):
         if not progress:
             return nullcontext(Silent())

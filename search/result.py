@@ -1,4 +1,4 @@
-"""What a search found."""
+"""The result of a search: everything evaluated, the Pareto front, hypervolume."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """Everything that a search evaluated, in order.
+    """Everything that a search evaluated, in order of proposal.
 
     Args:
         history: genes and values.
-        predicted: values predicted when each was proposed, shape (n, n_objectives), NaN where none were.
-        errors: per evaluation, why it failed; None where it did not.
-        identity: what was asked for, as JSON-compatible data.
+        predicted: values that the tactic predicted on proposal, shape (n, n_objectives), NaN without a prediction.
+        errors: for each evaluation which objectives failed and why; None if none did.
+        identity: settings of the search, as JSON-compatible data.
         ended: why the search ended.
     """
 
@@ -42,11 +42,11 @@ class Result:
 
     @cached_property
     def frame(self) -> "pd.DataFrame":
-        """One row per evaluated architecture, in order of evaluation.
+        """One row per evaluated architecture, in order of proposal.
 
         Columns: "architecture"; one per objective, NaN where it failed; "status": "ok", "failed" or "infeasible"
-        (measured, but violating a constraint); "error"; "batch"; "predicted_<name>" per expensive objective, NaN
-        where nothing was predicted.
+        (measured, but violating a constraint); "error", None where nothing failed; "batch", -1 for a warm start;
+        "predicted_<name>" per expensive objective, NaN without a prediction.
         """
         import pandas as pd
 
@@ -64,11 +64,11 @@ class Result:
 
     @property
     def failures(self) -> "pd.DataFrame":
-        """The rows of `frame` that failed."""
+        """The rows of `frame` whose status is "failed"."""
         return self.frame[~self.history.measured]
 
     def view(self, device: str) -> "Result":
-        """The same search as one of its devices sees it: objectives of others left out, its own without its name.
+        """The result for one device: its objectives, named without the device, and those of all devices.
 
         Raises SearchError naming the devices there are.
         """
@@ -76,10 +76,13 @@ class Result:
         return replace(self, history=self.history.view(device), predicted=self.predicted[:, columns])
 
     def pareto(self, device: str | None = None) -> "pd.DataFrame":
-        """The feasible rows that no feasible row dominates, best first by the first cheap (else minimised) objective.
+        """The Pareto front: feasible rows of `frame` that no feasible row dominates, with their index there.
 
-        The index says at which evaluation each was found. In a search for several devices this is the front of one,
-        as in `view(device).pareto()`; without a device, the rows that are on the front of at least one.
+        Sorted by the first cheap objective with a goal, else by the first one that is minimised; the best first.
+
+        Args:
+            device: of a search for several devices, as in `view(device).pareto()`; None: rows on the front of at least
+                one device.
         """
         if device is not None:
             return self.view(device).pareto()
@@ -91,13 +94,14 @@ class Result:
         """Hypervolume of the front, summed over devices.
 
         Args:
-            reference: shape (n_objectives,). None: per objective the worst value in the first batch, moved outwards
-                by a tenth of the range there. Give one to compare searches: the default differs from search to search.
+            reference: point of shape (n_objectives,), NaN for objectives without a goal. None: the worst values of the
+                first batch, moved outwards by a tenth of their range; that differs from search to search, so give a
+                point in order to compare searches.
         """
         return sum(pareto.hypervolume(*part) for part in self._parts(reference))
 
     def hypervolume_curve(self, reference: ArrayLike | None = None) -> NDArray[np.float64]:
-        """Hypervolume after each evaluation, shape (n,); `reference` as for `hypervolume`."""
+        """Hypervolume after each evaluation, shape (n,); `reference` as in `hypervolume`."""
         parts = [pareto.hypervolume_curve(*part) for part in self._parts(reference)]
         return np.asarray(np.sum([np.zeros(len(self.history)), *parts], axis=0))
 
@@ -130,7 +134,7 @@ class Result:
         return rows.sort_values(order, ascending=[by_name[name].goal == "min" for name in order], kind="stable").iloc[0]
 
     def _parts(self, reference: ArrayLike | None) -> Iterator[tuple[Values, NDArray[np.float64], list[Goal]]]:
-        """Values, NaN where infeasible, reference point and goals of each device; nothing where nothing is known."""
+        """For each device its values (NaN where infeasible), reference point and goals; none without a reference."""
         point = self._reference(reference)
         for view, history in zip(self.history.problem.views, self.history.views, strict=True):
             if point is not None:

@@ -1,4 +1,4 @@
-"""Drawing architectures that meet the constraints which need no measurement."""
+"""Random architectures that meet the constraints on cheap objectives."""
 
 from dataclasses import replace
 
@@ -9,17 +9,19 @@ from search.history import History
 from search.problem import Problem
 from supernet.space import Genes, SearchSpace
 
-_ENUMERABLE = 20_000  # spaces up to this size are filtered as a whole
+_ENUMERABLE = 20_000  # size up to which a whole space is filtered
 _MOST_DRAWS = 20_000
 _MOST_ROUNDS = 5
 _POPULATION, _GENERATIONS = 100, 60
 
 
 def draw(history: History, n: int, rng: np.random.Generator) -> Genes:
-    """Up to `n` distinct unseen admissible architectures, uniform; shape (<= n, n_genes).
+    """Draws up to `n` architectures uniformly from those that are admissible, and neither evaluated nor pending.
 
-    Exact for small spaces. In large ones by rejection; where next to nothing is admissible, evolution finds the rest,
-    which is then no uniform draw.
+    Small spaces are enumerated; fewer than `n` come back if there are no more. Large ones are sampled by rejection; if
+    hardly any architecture is admissible, evolution towards the constraints finds the rest, which is not uniform then.
+
+    Returns: canonical and distinct genes, shape (<= n, n_genes).
     """
     space = history.space
     if space.size <= _ENUMERABLE:
@@ -38,9 +40,10 @@ def draw(history: History, n: int, rng: np.random.Generator) -> Genes:
 
 
 def draw_by_gene(history: History, n: int, rng: np.random.Generator) -> Genes:
-    """As `draw`, but each gene takes any of its values with equal probability, as published searches draw.
+    """As `draw`, but each gene takes any of its values with equal probability, as published searches sample.
 
-    Most of the distinct sub-networks are deep, where depths switch genes off: uniform draws hardly find another one.
+    Where depths switch genes off, most of the distinct sub-networks are deep: uniform draws hardly ever give a shallow
+    one.
     """
     space = history.space
     found = np.zeros((0, space.n_genes), dtype=np.int64)
@@ -53,10 +56,10 @@ def draw_by_gene(history: History, n: int, rng: np.random.Generator) -> Genes:
 
 
 def require_admissible(problem: Problem, rng: np.random.Generator) -> None:
-    """Raises ConstraintError where, for some device, no architecture can be found that meets the cheap constraints.
+    """Raises ConstraintError if for some device no architecture is found that meets its cheap constraints.
 
-    Samples first; where they all fail, an evolution minimises the violation before this gives up. The error names the
-    constraint and the best value found.
+    Tries random architectures, then an evolution that minimises the violation. The error names the constraint and the
+    best value found.
     """
     sample = problem.space.sample_genes(min(1000, problem.space.size), rng)
     for view in problem.views:
@@ -85,12 +88,15 @@ def _require_admissible(cheap: Problem, sample: Genes, rng: np.random.Generator,
 
 
 def corners(space: SearchSpace) -> Genes:
-    """First values throughout, and last values throughout: usually the smallest and the largest sub-network."""
+    """Genes of the first values throughout and of the last values throughout: usually smallest and largest network.
+
+    Returns: canonical and distinct, shape (1 or 2, n_genes).
+    """
     return np.unique(space.canonical(np.stack([np.zeros_like(space.n_values), space.n_values - 1])), axis=0)
 
 
 def _least_violating(problem: Problem, start: Genes, rng: np.random.Generator, enough: int) -> Genes:
-    """Architectures that an evolution towards less violation came across."""
+    """All architectures that an evolution towards less violation evaluates, until `enough` meet every constraint."""
     from search.evolution import Pool, evolve
 
     def judge(genes: Genes) -> Pool:

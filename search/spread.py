@@ -12,11 +12,13 @@ _POOL = 512
 
 
 def spread(history: History, n: int, rng: np.random.Generator) -> Genes:
-    """Up to `n` distinct unseen admissible architectures, far from each other and from the history in cost.
+    """Up to `n` new admissible architectures whose costs differ as much as possible, from each other and the history's.
 
-    The smallest and the largest come first. Uniform draws all cost about the same when there are many genes; so each
-    architecture of a pool has its own tendency towards low or high values, and farthest-point sampling picks from it
-    by the ranks of the cheap objectives and of the mean value.
+    The smallest and the largest come first. With many genes, uniform draws all cost about the same; so every
+    architecture of a pool is drawn with a tendency of its own towards low or high values, and farthest-point sampling
+    picks from the pool by the ranks of the cheap objectives and of the mean gene.
+
+    Returns: canonical and distinct genes, shape (<= n, n_genes).
     """
     problem, space = history.problem, history.space
     outer = corners(space)
@@ -34,12 +36,13 @@ def spread(history: History, n: int, rng: np.random.Generator) -> Genes:
 
 
 def _inclined(space: SearchSpace, n: int, rng: np.random.Generator) -> Genes:
+    """Draws `n` architectures, each with a tendency of its own towards low or high values; canonical genes."""
     inclination = np.broadcast_to(rng.random((n, 1)), (n, space.n_genes))
     return space.canonical(rng.binomial(space.n_values - 1, inclination))
 
 
 def _places(history: History, genes: Genes) -> NDArray[np.float64]:
-    """Ranks, scaled to 0..1, of the cheap objectives and of the mean value, shape (len(genes), n_columns)."""
+    """Ranks of the cheap objectives and of the mean gene, scaled to 0..1, shape (len(genes), n_cheap + 1)."""
     space = history.space
     cheap = history.problem.cheap_values(genes)[:, ~history.problem.expensive]
     active = space.active(genes)
@@ -49,7 +52,7 @@ def _places(history: History, genes: Genes) -> NDArray[np.float64]:
 
 
 def _farthest(pool: NDArray[np.float64], known: NDArray[np.float64], n: int, n_first: int) -> NDArray[np.intp]:
-    """Rows of the pool: the first `n_first`, then always the one farthest from all known and chosen."""
+    """Indices of `n` rows of the pool: the first `n_first`, then always the one farthest from all known and chosen."""
     chosen = list(range(min(n_first, n, len(pool))))
     near = np.full(len(pool), np.inf)
     for place in np.concatenate([known, pool[chosen]]):

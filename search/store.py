@@ -1,4 +1,4 @@
-"""The store: one SQLite file that holds what was proposed and measured, safe against kills and concurrent writers."""
+"""The store: an SQLite file of proposed architectures and measurements, safe against kills and concurrent writers."""
 
 import json
 import os
@@ -36,8 +36,8 @@ CREATE TABLE measurements (
     UNIQUE (architecture, objective, scope), CHECK ((status = 'ok') = (value IS NOT NULL)));
 """
 
-# made when first needed: stores without it are of the same format
-_TOLD_SCHEMA = """
+# values of a warm start; the table is made when first needed, and stores without it have the same format
+_PRIOR_VALUES_SCHEMA = """
 CREATE TABLE IF NOT EXISTS told (
     study INTEGER NOT NULL REFERENCES studies, objective TEXT NOT NULL, source TEXT NOT NULL,
     architecture TEXT NOT NULL, value REAL NOT NULL)
@@ -46,7 +46,14 @@ CREATE TABLE IF NOT EXISTS told (
 
 @dataclass(frozen=True)
 class Study:
-    """One search in a store. `identity` decides what counts as the same study; `batch_size` was fixed at its start."""
+    """One search in a store.
+
+    Args:
+        id: its row.
+        identity: the settings of the search; runs with equal settings continue the same study.
+        batch_size: architectures per proposal, fixed when the study was created.
+        created: when, in UTC (ISO 8601).
+    """
 
     id: int
     identity: dict[str, Any]
@@ -56,7 +63,14 @@ class Study:
 
 @dataclass(frozen=True)
 class Trial:
-    """A proposed architecture; `predicted` holds the means predicted when it was proposed, by objective."""
+    """A proposed architecture.
+
+    Args:
+        position: in the study, counted from 0.
+        batch: number of the proposal; -1 for architectures that a warm start brought along.
+        architecture: canonical.
+        predicted: by objective, the mean that the tactic predicted when it proposed the architecture.
+    """
 
     position: int
     batch: int
@@ -93,8 +107,15 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class Told:
-    """A value from elsewhere that a study was told when it began; it is no measurement of its own."""
+class PriorValue:
+    """A value that a warm start took from elsewhere: it informs the tactic, and is no measurement of the study.
+
+    Args:
+        objective: its name in the study.
+        source: where the value comes from.
+        architecture: canonical.
+        value: in the unit of the source.
+    """
 
     objective: str
     source: str
@@ -103,14 +124,14 @@ class Told:
 
 
 class Store:
-    """Opens or creates a store; bind it to a space before use.
+    """Opens or creates a store; `bind` it to a search space before writing.
 
     Every batch of trials and every measurement is one durable transaction. Several processes may use one file.
 
     Args:
         path: a file, whose folder is created where it is missing; None: kept in memory.
 
-    Raises StoreError, as every method does, where the file is something else, damaged or not writable.
+    Raises StoreError, as every method does, where the file is no store, is damaged or cannot be written.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
@@ -125,7 +146,7 @@ class Store:
                 raise
 
     def close(self) -> None:
-        """Ends the connection; what was recorded stays (except in memory)."""
+        """Closes the connection. What was recorded stays, except in a store in memory."""
         self._db.close()
 
     def __enter__(self) -> Self:
@@ -138,7 +159,7 @@ class Store:
 
     @property
     def space(self) -> SearchSpace:
-        """The bound space, or the one that the file describes. Raises StoreError for a store without any."""
+        """The search space of the architectures. Raises StoreError for a new store that was not bound yet."""
         if self._space is None:
             row = self._one("SELECT description FROM space")
             if row is None:
@@ -147,9 +168,9 @@ class Store:
         return self._space
 
     def bind(self, space: SearchSpace) -> None:
-        """Declares which space the architectures come from; a new store remembers it.
+        """Says which search space the architectures come from; a new store keeps its description.
 
-        Raises StoreError where the store holds another space.
+        Raises StoreError for a store of another space.
         """
         description = json.dumps(space.describe())
         with self._transaction():
@@ -165,7 +186,7 @@ class Store:
     # --- studies and trials ---
 
     def study(self, identity: Mapping[str, Any], batch_size: int) -> Study:
-        """The study with this identity, created where it is missing; an existing one keeps its batch size."""
+        """The study with this identity (JSON-compatible), created if missing; an existing one keeps its batch size."""
         text = json.dumps(identity, sort_keys=True)
         created = datetime.now(UTC).isoformat(timespec="seconds")
         with self._transaction():
@@ -184,64 +205,69 @@ class Store:
         return [Study(i, json.loads(identity), size, created) for i, identity, size, created in rows]
 
     def trials(self, study: Study, start: int = 0) -> list[Trial]:
-        """Trials of a study from position `start` on, in order."""
+        """Trials of a study from position `start` on, ordered by position."""
         query = "SELECT position, batch, architecture, predicted FROM trials WHERE study = ? AND position >= ?"
         rows = self._all(f"{query} ORDER BY position", (study.id, start))
         return [Trial(p, b, self._architecture(text), json.loads(predicted)) for p, b, text, predicted in rows]
 
     def add_batch(self, study: Study, batch: Sequence[Trial]) -> list[Trial]:
-        """Commits a proposed batch as a whole and returns what the study holds from its first position on.
+        """Commits a proposed batch as a whole, and returns the trials that the study holds from its position on.
 
-        That is another batch where another process, running the same study, was faster.
+        Where another process that runs the same study was faster, those are the trials of that process instead.
         """
-        rows = [(study.id, t.position, t.batch, t.architecture.to_json(), json.dumps(t.predicted)) for t in batch]
+        rows = _trial_rows(study, batch)
         with self._transaction():
             taken = self._one("SELECT 1 FROM trials WHERE study = ? AND position >= ?", (study.id, batch[0].position))
             if not taken:
                 self._db.executemany("INSERT INTO trials VALUES (?, ?, ?, ?, ?)", rows)
         return self.trials(study, batch[0].position) if taken else list(batch)
 
-    def begin(self, study: Study, known: Sequence[Trial], told: Sequence[Told]) -> None:
-        """Commits what a study knows before its first proposal, as a whole; nothing where it has begun already.
+    def begin(self, study: Study, known: Sequence[Trial], prior_values: Sequence[PriorValue]) -> None:
+        """Commits a warm start as a whole; does nothing where the study has begun already.
 
         Args:
             study: without trials.
-            known: trials of which everything is measured, in batch -1.
-            told: what it may learn from beside.
+            known: trials of batch -1, whose expensive objectives are all measured.
+            prior_values: values that are no measurements of this study.
         """
-        trials = [(study.id, t.position, t.batch, t.architecture.to_json(), json.dumps(t.predicted)) for t in known]
-        values = [(study.id, t.objective, t.source, t.architecture.to_json(), t.value) for t in told]
+        trials = _trial_rows(study, known)
+        values = [(study.id, v.objective, v.source, v.architecture.to_json(), v.value) for v in prior_values]
         with self._transaction():
-            self._db.execute(_TOLD_SCHEMA)
-            if not self._begun(study):
+            self._db.execute(_PRIOR_VALUES_SCHEMA)
+            if not self._has_begun(study):
                 self._db.executemany("INSERT INTO trials VALUES (?, ?, ?, ?, ?)", trials)
                 self._db.executemany("INSERT INTO told VALUES (?, ?, ?, ?, ?)", values)
 
-    def begun(self, study: Study) -> bool:
-        """Whether a study has trials, or was told anything."""
+    def has_begun(self, study: Study) -> bool:
+        """Whether a study has trials, or values of a warm start."""
         with self._explained():
-            return self._begun(study)
+            return self._has_begun(study)
 
-    def told(self, study: Study) -> list[Told]:
-        """What a study was told when it began, in order."""
-        if not self._has_told():
+    def prior_values(self, study: Study) -> list[PriorValue]:
+        """The values of a study's warm start that are no measurements of its own, in order."""
+        if not self._has_prior_values():
             return []
         query = "SELECT objective, source, architecture, value FROM told WHERE study = ? ORDER BY rowid"
-        return [Told(o, s, self._architecture(text), value) for o, s, text, value in self._all(query, (study.id,))]
+        return [
+            PriorValue(o, s, self._architecture(text), value) for o, s, text, value in self._all(query, (study.id,))
+        ]
 
-    def _begun(self, study: Study) -> bool:
-        tables = ["trials", "told"] if self._has_told() else ["trials"]
+    def _has_begun(self, study: Study) -> bool:
+        tables = ["trials", "told"] if self._has_prior_values() else ["trials"]
         return any(
             self._db.execute(f"SELECT 1 FROM {t} WHERE study = ? LIMIT 1", (study.id,)).fetchone() for t in tables
         )
 
-    def _has_told(self) -> bool:
+    def _has_prior_values(self) -> bool:
         return self._one("SELECT 1 FROM sqlite_master WHERE name = 'told'") is not None
 
     # --- measurements ---
 
     def record(self, measurement: Measurement) -> Measurement:
-        """Commits a measurement and returns the one that counts: the first of its architecture, objective and scope."""
+        """Commits a measurement, and returns the one that counts.
+
+        That is the first of its architecture, objective and scope, failed or not: it may be that of another process.
+        """
         m = measurement
         failed = m.error is not None
         row = (m.architecture.to_json(), m.objective, m.scope, None if failed else m.value)
@@ -255,7 +281,7 @@ class Store:
         return self.find(m.objective, m.scope, [m.architecture])[m.architecture]
 
     def forget_failures(self, objective: str, scope: str) -> int:
-        """Drops the failed measurements of an objective and scope, so that they are made again; how many there were."""
+        """Deletes the failed measurements of an objective and scope, and returns their number."""
         with self._transaction():
             return self._db.execute(
                 "DELETE FROM measurements WHERE status = 'failed' AND objective = ? AND scope = ?", (objective, scope)
@@ -264,7 +290,7 @@ class Store:
     def find(
         self, objective: str, scope: str, architectures: Sequence[Architecture]
     ) -> dict[Architecture, Measurement]:
-        """Those of the architectures that have been measured."""
+        """Measurements, failed ones included, of those of the architectures that have one."""
         by_text = {architecture.to_json(): architecture for architecture in architectures}
         found = {}
         for start in range(0, len(by_text), _CHUNK):
@@ -278,12 +304,12 @@ class Store:
         return found
 
     def measurements(self, objective: str | None = None, scope: str | None = None) -> list[Measurement]:
-        """All measurements in order, or those of one objective and scope."""
+        """Measurements in the order in which they were recorded; all, or those of an objective and a scope."""
         rows = self._measurements("(?1 IS NULL OR objective = ?1) AND (?2 IS NULL OR scope = ?2)", (objective, scope))
         return [_measurement(self._architecture(row[0]), row) for row in rows]
 
     def plain_measurements(self) -> list[tuple[dict[str, Any], str, str, float]]:
-        """Architecture as a plain mapping, objective, scope and value of every success, whatever space they are of."""
+        """(architecture as a plain mapping, objective, scope, value) of every success, whatever the search space."""
         return [(json.loads(row[0]), row[1], row[2], row[3]) for row in self._measurements("status = 'ok'", ())]
 
     # --- internals ---
@@ -377,6 +403,10 @@ def _measurement(architecture: Architecture, row: tuple[Any, ...]) -> Measuremen
     return Measurement(
         architecture, objective, scope, float("nan") if value is None else value, error, seconds, created
     )
+
+
+def _trial_rows(study: Study, trials: Sequence[Trial]) -> list[tuple[Any, ...]]:
+    return [(study.id, t.position, t.batch, t.architecture.to_json(), json.dumps(t.predicted)) for t in trials]
 
 
 def _summary(fingerprint: str, description: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Who survives a generation: NSGA-II, NSGA-III, U-NSGA-III, AGE-MOEA and the plain rule for a single objective."""
+"""Survival in evolutionary algorithms: NSGA-II, NSGA-III, U-NSGA-III, AGE-MOEA, and the best of one objective."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -20,19 +20,22 @@ from search.errors import SearchError
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
 LARGE = 1e30
-"""Stands for the value of an objective that is not known."""
+"""Stands for an objective value that is NaN or infinite."""
 
 
 @dataclass(frozen=True, eq=False)
 class Standing:
-    """Individuals in order, best first, and what decides a tournament between two of them.
+    """Survivors, best first, with what decides binary tournaments between them; all arrays have shape (n,).
+
+    A tournament goes to the smaller violation; if these are equal and both are in the same niche, to the smaller rank,
+    then the smaller tie; else to chance.
 
     Args:
-        rows: which of the individuals that were judged.
-        violation: of constraints; the smaller wins.
-        rank: where both violate equally and share a niche, the smaller wins, then
-        tie: the smaller; else chance decides.
-        niche: individuals of different niches do not compete.
+        rows: indices into the individuals that were judged.
+        violation: of the constraints.
+        rank: number of the front.
+        tie: decides within a front.
+        niche: number of the niche.
     """
 
     rows: Rows
@@ -46,21 +49,21 @@ class Standing:
 
 
 class Rule(Protocol):
-    """Picks survivors among individuals that violate nothing; may remember what it saw in earlier generations."""
+    """Picks survivors among feasible individuals; an object may keep state between generations."""
 
     def __call__(self, minimised: Floats, n: int, rng: np.random.Generator) -> Standing:
-        """Up to `n` of the individuals, which have finite objectives, shape (n_individuals, n_objectives)."""
+        """Up to `n` survivors; `minimised` holds finite objectives, shape (n_individuals, n_objectives)."""
         ...
 
 
 @dataclass
 class Survival:
-    """One evolution's rule, extended to individuals that violate constraints: they come last, least violation first."""
+    """A rule for one evolution, extended to infeasible individuals: these come last, least violation first."""
 
     rule: Rule
 
     def __call__(self, minimised: Floats, violation: Floats, n: int, rng: np.random.Generator) -> Standing:
-        """The `n` best of all individuals, or all where there are fewer."""
+        """Up to `n` survivors of objectives (n_individuals, n_objectives) and violation (n_individuals,)."""
         feasible = np.flatnonzero(violation == 0)
         known = np.nan_to_num(minimised[feasible], nan=LARGE, posinf=LARGE, neginf=-LARGE)
         best = self.rule(known, n, rng) if len(feasible) else _nobody()
@@ -76,13 +79,13 @@ class Survival:
 
 
 def survival(algorithm: str, n_objectives: int, population: int) -> Survival:
-    """A fresh survival for one evolution.
+    """The survival of an algorithm, for one evolution.
 
     Args:
-        algorithm: one of `ALGORITHMS`; "auto": "ga" for one objective, "nsga2" for two, "unsga3" for more. A single
-            objective leaves the others nothing to do, so that they are "ga" too.
-        n_objectives: columns of what will be judged.
-        population: survivors per generation, which the number of reference directions follows.
+        algorithm: one of `ALGORITHMS`. "auto" is "ga" for one objective, "nsga2" for two, "unsga3" for more. With a
+            single objective all of them are "ga".
+        n_objectives: number of columns that will be judged.
+        population: number of survivors; NSGA-III takes about as many reference directions.
 
     Raises SearchError for an unknown algorithm, and for "ga" with several objectives.
     """
@@ -118,7 +121,7 @@ def _best(minimised: Floats, n: int, rng: np.random.Generator) -> Standing:
 
 
 def _fronts(minimised: Floats, n: int) -> list[Rows]:
-    """Non-dominated fronts, best first, until they hold `n` individuals."""
+    """Non-dominated fronts (indices of rows), best first, as many as it takes to hold `n` individuals."""
     rank = np.asarray(moocore.pareto_rank(minimised))
     fronts: list[Rows] = []
     for number in count():
@@ -141,7 +144,7 @@ def _agemoea(minimised: Floats, n: int, rng: np.random.Generator) -> Standing:
 
 
 def _by_score(fronts: Sequence[Rows], scores: Sequence[Floats], n: int) -> Standing:
-    """The first `n` by front, and within a front by score, largest first."""
+    """The first `n` individuals, ordered by front, and within a front by descending score."""
     order = [np.argsort(-score, kind="stable") for score in scores]
     rows = np.concatenate([front[best] for front, best in zip(fronts, order, strict=True)])[:n]
     ties = np.concatenate([-score[best] for score, best in zip(scores, order, strict=True)])[:n]
@@ -154,9 +157,9 @@ def _crowding(front: Floats) -> Floats:
 
 
 class _ReferenceDirections:
-    """NSGA-III (Deb and Jain, 2014): fronts, then equally many individuals for each direction in objective space.
+    """NSGA-III (Deb and Jain, 2014): rank, then as equal a number of individuals per reference direction as possible.
 
-    In U-NSGA-III (Seada and Deb, 2016) individuals of the same direction compete in tournaments.
+    With `unified`, U-NSGA-III (Seada and Deb, 2016): individuals of the same direction compete in tournaments.
     """
 
     def __init__(self, n_objectives: int, population: int, unified: bool) -> None:
@@ -185,7 +188,7 @@ class _ReferenceDirections:
         return _standing(rows, rank, distance[rows], niche[rows] if self._unified else np.arange(len(rows)))
 
     def _scaled(self, minimised: Floats) -> Floats:
-        """In units of the first generation's spread: pymoo's rules hold absolute tolerances."""
+        """Objectives in units of the first generation's range, since pymoo's code has absolute tolerances."""
         if self._origin is None:
             self._origin, spread = minimised.min(axis=0), np.ptp(minimised, axis=0)
             self._unit = np.where(spread > 0, spread, 1.0)
@@ -194,7 +197,7 @@ class _ReferenceDirections:
 
 @lru_cache
 def _directions(n_objectives: int, at_most: int) -> Floats:
-    """Das and Dennis's directions, as many layers as `at_most` allows, but one per objective at least."""
+    """Reference directions of Das and Dennis (1998), with as many partitions as `at_most` directions allow."""
     chosen = np.eye(n_objectives)
     for n_partitions in count(1):
         found = np.asarray(get_reference_directions("das-dennis", n_objectives, n_partitions=n_partitions))
@@ -211,4 +214,4 @@ _RULES: dict[str, Callable[[int, int], Rule]] = {
     "agemoea": lambda n_objectives, population: _agemoea,
 }
 ALGORITHMS = ("auto", "ga", *_RULES)
-"""What `survival` knows."""
+"""Names that `survival` takes."""

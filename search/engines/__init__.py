@@ -1,4 +1,4 @@
-"""Engines carry out measurements: in this process, in several, or on a Ray cluster."""
+"""Engines make measurements: in this process, in several processes, or on a Ray cluster."""
 
 from search.engines.base import Engine, Job, Outcome, perform
 from search.engines.local import LocalEngine

@@ -1,4 +1,4 @@
-"""What engines are handed and give back."""
+"""The protocol of engines, and the jobs and outcomes that they exchange with the driver."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ from supernet.architecture import Architecture
 
 @dataclass(frozen=True)
 class Job:
-    """One expensive objective of one architecture."""
+    """A measurement to make: one expensive objective of one architecture."""
 
     architecture: Architecture
     objective: Objective
@@ -20,7 +20,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: a finite value, or NaN and an error. Any other value becomes an error."""
+    """The outcome of a job: a finite value, or NaN and an error. A value that is not finite becomes an error.
+
+    Args:
+        job: that was carried out.
+        value: in the unit of the objective.
+        error: why it failed; None where it did not.
+        seconds: that the measurement took.
+    """
 
     job: Job
     value: float
@@ -34,23 +41,23 @@ class Outcome:
 
 
 class Engine(Protocol):
-    """Carries out measurements, in any order and any number at once.
+    """Makes measurements, in any order and any number at once.
 
-    An attribute `workers` says how many at once, else it is one. A method `close` is called when a search has ended,
-    however it has.
+    An optional attribute `workers` says how many at once (default 1). An optional method `close()` is called at the end
+    of every search, also of one that failed.
     """
 
     def measure(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
-        """Yields one outcome per job as it becomes known. A failing measure is an outcome, not an exception.
+        """Yields one outcome per job, as soon as it is known. A measurement that fails is an outcome, too.
 
-        Each job should be taken only when a worker is free for it: until then the search may learn, and it knows what
-        was yielded before.
+        Take a job from the iterator only when a worker is free for it: taking it may make the tactic propose, which
+        learns from the outcomes yielded so far.
         """
         ...
 
 
 def perform(job: Job) -> Outcome:
-    """Measures one job. Exceptions, values that are not finite and wrong shapes become errors."""
+    """Measures one job in this process. Exceptions, values that are not finite and wrong shapes become errors."""
     start = time.perf_counter()
     value, error = float("nan"), None
     try:

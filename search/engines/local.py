@@ -1,4 +1,4 @@
-"""The plain engine."""
+"""The default engine: this process."""
 
 from collections.abc import Iterable, Iterator
 
@@ -6,11 +6,11 @@ from search.engines.base import Job, Outcome, perform
 
 
 class LocalEngine:
-    """Measures in this process, strictly one after the other, in the order given."""
+    """Measures in this process, one job after the other, in order."""
 
     workers = 1
 
     def measure(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
-        """Takes the next job only when the last outcome has been taken (and stored)."""
+        """See `Engine`. The driver has stored an outcome before the next job begins."""
         for job in jobs:
             yield perform(job)

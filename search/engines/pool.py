@@ -1,4 +1,4 @@
-"""What engines with several workers share: who does what, time limits, and workers that die."""
+"""The base of engines with several workers: hands out jobs, keeps time limits, replaces workers that die."""
 
 import math
 import time
@@ -15,40 +15,40 @@ from search.objective import Objective
 from supernet.architecture import Architecture
 
 Answer = tuple[float, str | None, float]
-"""Value (NaN where it failed), error and seconds, as in `Outcome`."""
+"""Value (NaN where the measurement failed), error and seconds, as in `Outcome`."""
 
 
 class WorkerLostError(Exception):
-    """A worker ended before it answered; the message says how, as the end of a sentence about it."""
+    """A worker ended before it answered. The message says how, and continues "the worker"."""
 
 
 class Worker(Protocol):
-    """Measures elsewhere, one job at a time."""
+    """Measures outside this process, one job at a time."""
 
     @property
     def alive(self) -> bool:
-        """False where it is known to have ended, as an idle one may."""
+        """False if it is known to have ended, as an idle worker may."""
         ...
 
     def begin(self, key: int, objective: bytes, architecture: Architecture) -> None:
-        """Sends a job. `key` stands for the pickled objective, which a worker need be sent only once."""
+        """Starts a job. `key` identifies the pickled objective, which has to be sent to each worker only once."""
         ...
 
     def answer(self) -> Answer | None:
-        """Takes a message: what became of the job, or None when its measurement begins only now.
+        """Receives a message: the outcome of the job, or None, which says that its measurement has begun.
 
-        Raises WorkerLostError where the worker has ended instead, SearchError where it could not start.
+        Raises WorkerLostError if the worker has ended, SearchError if it could not start.
         """
         ...
 
     def stop(self) -> None:
-        """Ends the worker at once, whatever it does."""
+        """Ends the worker at once, whatever it is doing."""
         ...
 
 
 @dataclass
-class _Shift:
-    """A worker at its job; time counts from when the measurement has begun."""
+class _Running:
+    """A job that a worker is carrying out; its time counts from the begin of the measurement."""
 
     worker: Worker
     job: Job
@@ -64,7 +64,9 @@ class Pool(ABC):
 
     Args:
         workers: how many measure at once.
-        timeout: seconds that one measurement may take; None: any time. One that takes longer has failed.
+        timeout: seconds that one measurement may take; one that takes longer has failed. None: no limit.
+
+    Raises SearchError naming the argument that is wrong.
     """
 
     def __init__(self, workers: int, timeout: float | None) -> None:
@@ -78,94 +80,97 @@ class Pool(ABC):
 
     @abstractmethod
     def hire(self, number: int) -> Worker:
-        """A fresh worker for place `number`. Raises SearchError where it cannot start."""
+        """A new worker; `number` in 0..workers-1 is its place. Raises SearchError if it cannot start."""
 
     @abstractmethod
     def wait(self, workers: Sequence[Any], seconds: float | None) -> Sequence[Any]:
-        """Those out of some busy workers that have a message or have ended, waiting at most so long for the first."""
+        """Of these busy workers, those that have a message or have ended.
+
+        Blocks until there is one, for at most so many seconds; None: without limit.
+        """
 
     def measure(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
-        """See `Engine`. A worker that dies costs its job, which has failed, and is replaced.
+        """See `Engine`. The job of a worker that dies has failed; the worker is replaced.
 
-        Raises SearchError where workers cannot start or an objective cannot be sent to them.
+        Raises SearchError if workers cannot start, or an objective cannot be sent to them.
         """
-        waiting, shifts = iter(jobs), dict[int, _Shift]()
+        waiting, running = iter(jobs), dict[int, _Running]()
         try:
-            while self._given(waiting, shifts):
-                yield from self._finished(shifts)
+            while self._hand_out(waiting, running):
+                yield from self._collect(running)
         finally:
-            for number, shift in shifts.items():
-                shift.worker.stop()
+            for number, active in running.items():
+                active.worker.stop()
                 del self._crew[number]
 
     def close(self) -> None:
-        """Ends all workers; new ones start when they are needed again."""
+        """Ends all workers. New ones start when they are needed again."""
         for worker in self._crew.values():
             worker.stop()
         self._crew = {}
         self._pickled = _Pickled()
 
-    def _given(self, waiting: Iterator[Job], shifts: dict[int, _Shift]) -> bool:
-        """Gives a job to each free place while there are any; whether anyone is at work."""
-        for number in sorted(set(range(self.workers)) - shifts.keys()):
+    def _hand_out(self, waiting: Iterator[Job], running: dict[int, _Running]) -> bool:
+        """Gives a job to each free worker while there are jobs, and returns whether any worker is busy."""
+        for number in sorted(set(range(self.workers)) - running.keys()):
             job = next(waiting, None)
             if job is None:
                 break
             objective = self._pickled(job.objective)
-            self._complete_crew(shifts)
-            shifts[number] = _Shift(self._crew[number], job)
-            shifts[number].worker.begin(*objective, job.architecture)
-        return bool(shifts)
+            self._fill_places(running)
+            running[number] = _Running(self._crew[number], job)
+            running[number].worker.begin(*objective, job.architecture)
+        return bool(running)
 
-    def _complete_crew(self, at_work: Container[int]) -> None:
-        """Hires for all empty places at once, so that workers start side by side."""
+    def _fill_places(self, busy: Container[int]) -> None:
+        """Starts workers in all empty places at once, so that they start in parallel; replaces idle ones that died."""
         for number in range(self.workers):
-            if number in self._crew and number not in at_work and not self._crew[number].alive:
+            if number in self._crew and number not in busy and not self._crew[number].alive:
                 self._crew.pop(number).stop()
             if number not in self._crew:
                 self._crew[number] = self.hire(number)
 
-    def _finished(self, shifts: dict[int, _Shift]) -> Iterator[Outcome]:
-        """Outcomes of those that have answered, died or run out of time."""
+    def _collect(self, running: dict[int, _Running]) -> Iterator[Outcome]:
+        """Waits, and yields the outcomes of workers that have answered, died or run out of time."""
         patience = None
         if self.timeout is not None:
-            patience = max(0.0, self.timeout - max(shift.seconds for shift in shifts.values()))
-        ready = self.wait([shift.worker for shift in shifts.values()], patience)
-        for number, shift in list(shifts.items()):
+            patience = max(0.0, self.timeout - max(active.seconds for active in running.values()))
+        ready = self.wait([active.worker for active in running.values()], patience)
+        for number, active in list(running.items()):
             outcome = None
-            if shift.worker in ready:
-                outcome = self._answered(number, shift)
-            elif self.timeout is not None and shift.seconds >= self.timeout:
-                outcome = self._lost(number, shift, f"not measured within the timeout of {self.timeout:g} s")
+            if active.worker in ready:
+                outcome = self._answered(number, active)
+            elif self.timeout is not None and active.seconds >= self.timeout:
+                outcome = self._lost(number, active, f"not measured within the timeout of {self.timeout:g} s")
             if outcome is not None:
-                del shifts[number]
+                del running[number]
                 yield outcome
 
-    def _answered(self, number: int, shift: _Shift) -> Outcome | None:
+    def _answered(self, number: int, active: _Running) -> Outcome | None:
         try:
-            answer = shift.worker.answer()
+            answer = active.worker.answer()
         except WorkerLostError as lost:
-            return self._lost(number, shift, f"the worker {lost}")
+            return self._lost(number, active, f"the worker {lost}")
         if answer is None:
-            shift.began = time.monotonic()
+            active.began = time.monotonic()
             return None
-        return Outcome(shift.job, *answer)
+        return Outcome(active.job, *answer)
 
-    def _lost(self, number: int, shift: _Shift, error: str) -> Outcome:
-        shift.worker.stop()
+    def _lost(self, number: int, active: _Running, error: str) -> Outcome:
+        active.worker.stop()
         del self._crew[number]
-        return Outcome(shift.job, float("nan"), error, shift.seconds)
+        return Outcome(active.job, float("nan"), error, active.seconds)
 
 
 @dataclass
 class _Pickled:
-    """Objectives as bytes, each made once."""
+    """Pickled objectives, each pickled once."""
 
     _known: dict[int, tuple[Objective, bytes]] = field(default_factory=dict)
 
     def __call__(self, objective: Objective) -> tuple[int, bytes]:
-        """A key and the bytes. Raises SearchError naming an objective that cannot be pickled."""
-        if id(objective) not in self._known:  # held with it, so that no other one gets its id
+        """A key that identifies the objective, and its bytes. Raises SearchError if it cannot be pickled."""
+        if id(objective) not in self._known:  # kept alive, so that no other object gets its id
             try:
                 self._known[id(objective)] = (objective, cloudpickle.dumps(objective))
             except Exception as error:

@@ -1,4 +1,4 @@
-"""Several processes of this machine, each with its own GPU where there are any."""
+"""Workers that are processes of this machine, each with a GPU of its own if wanted."""
 
 import os
 import signal
@@ -18,16 +18,19 @@ _GRACE_S = 5.0
 
 
 class ProcessEngine(Pool):
-    """Measures in worker processes: what crashes or hangs costs one measurement, not the search.
+    """Measures in worker processes: a crash or a hang costs one measurement, not the search.
 
-    Objectives travel to the workers pickled (functions of a script or notebook too), once per worker.
+    Objectives are pickled (by cloudpickle: functions of a script or notebook work, too) and sent to each worker once.
 
     Args:
-        workers: how many processes; None: one per GPU of `gpus`, else one per processor core.
-        timeout: seconds that one measurement may take; None: any time.
-        gpus: numbers of the GPUs that the workers share out, each seeing one only; "all": those that PyTorch sees;
-            None: workers see what this process sees.
-        threads: per worker, for numerical libraries; None: the cores shared out, or `OMP_NUM_THREADS` where it is set.
+        workers: number of processes; None: one per GPU in `gpus`, else one per processor core.
+        timeout: seconds that one measurement may take; one that takes longer has failed. None: no limit.
+        gpus: numbers of the GPUs to divide among the workers, of which each sees one; "all": all that PyTorch sees;
+            None: every worker sees the GPUs that this process sees.
+        threads: of the numerical libraries in each worker; None: `OMP_NUM_THREADS` if that is set, else the processor
+            cores divided by the workers.
+
+    Raises SearchError naming the argument that is wrong, or GPUs that are not there.
     """
 
     def __init__(
@@ -61,7 +64,7 @@ class ProcessEngine(Pool):
 
 
 class _Process:
-    """A worker process; see `search.engines.worker` for its side."""
+    """A worker process, seen from the parent; `search.engines.worker` is what it runs."""
 
     def __init__(self, environment: dict[str, str]) -> None:
         ours, theirs = socket.socketpair()
@@ -90,7 +93,7 @@ class _Process:
             pass
 
     def answer(self) -> Answer | None:
-        """See `Worker`. Raises SearchError where the objective cannot be restored there, too."""
+        """See `Worker`. Also raises SearchError if the worker cannot unpickle the objective."""
         try:
             kind, content = self.connection.recv()
         except (EOFError, OSError):
@@ -109,7 +112,7 @@ class _Process:
         self._process.wait()
 
     def _ending(self) -> str:
-        """How the process ended, which it has or is about to."""
+        """How the process ended, as in "ended with exit code 1"; waits a little for it to end."""
         try:
             code = self._process.wait(_GRACE_S)
         except subprocess.TimeoutExpired:
@@ -120,7 +123,7 @@ class _Process:
 
 
 def _visible(gpus: Sequence[int | str] | str | None) -> list[str]:
-    """Values for CUDA_VISIBLE_DEVICES, one per GPU. Raises SearchError for GPUs that are not there."""
+    """Values of CUDA_VISIBLE_DEVICES, one per GPU. Raises SearchError for GPUs that are not there."""
     if gpus is None:
         return []
     import torch

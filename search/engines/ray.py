@@ -1,4 +1,4 @@
-"""Workers on a Ray cluster."""
+"""Workers that are actors on a Ray cluster."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,15 +10,17 @@ from supernet.architecture import Architecture
 
 
 class RayEngine(Pool):
-    """Measures in actors on a Ray cluster, which has to have this package and the data; needs the extra `ray`.
+    """Measures in actors on a Ray cluster, where this package and the data have to be installed; needs the extra `ray`.
 
     Args:
-        workers: how many actors.
-        timeout: seconds that one measurement may take; None: any time.
-        cpus: that each actor reserves.
-        gpus: that each actor reserves; a share of one is possible.
+        workers: number of actors.
+        timeout: seconds that one measurement may take; one that takes longer has failed. None: no limit.
+        cpus: number of processor cores that each actor reserves.
+        gpus: number of GPUs that each actor reserves; may be a fraction.
         resources: custom resources that each actor reserves, as in `{"phone": 1}`.
         address: of a running cluster, as in "auto"; None: the one that this process is connected to, else a local one.
+
+    Raises SearchError if Ray is not installed.
     """
 
     def __init__(
@@ -50,12 +52,12 @@ class RayEngine(Pool):
 
     def wait(self, workers: Sequence["_Actor"], seconds: float | None) -> Sequence[Any]:
         """See `Pool`."""
-        of = {worker.awaited: worker for worker in workers}
-        ready, _ = self._ray.wait(list(of), num_returns=1, timeout=seconds)
-        return [of[awaited] for awaited in ready]
+        worker_of = {worker.awaited: worker for worker in workers}
+        ready, _ = self._ray.wait(list(worker_of), num_returns=1, timeout=seconds)
+        return [worker_of[awaited] for awaited in ready]
 
     def close(self) -> None:
-        """Ends all actors, and the connection where this engine has made it."""
+        """Ends all actors, and the connection to the cluster if this engine made it."""
         super().close()
         if self._connected_here:
             self._ray.shutdown()
@@ -63,7 +65,7 @@ class RayEngine(Pool):
 
 
 class _Actor:
-    """An actor and what it owes: first the sign that it has begun, then the outcome."""
+    """An actor, seen from the driver. It owes two answers per job: that it has begun, then the outcome."""
 
     def __init__(self, ray: Any, actor: Any) -> None:
         self._ray = ray
@@ -84,7 +86,7 @@ class _Actor:
         self._sent.add(key)
 
     def answer(self) -> Answer | None:
-        """See `Worker`. Raises SearchError where the objective cannot be restored there, too."""
+        """See `Worker`. Also raises SearchError if the actor cannot unpickle the objective."""
         try:
             content = self._ray.get(self._owed.pop(0))
         except self._ray.exceptions.RayActorError as error:
@@ -99,7 +101,7 @@ class _Actor:
 
 
 class _Measuring:
-    """What an actor runs."""
+    """The actor itself: restores objectives and measures."""
 
     def __init__(self) -> None:
         self._objectives: dict[int, Any] = {}

@@ -1,4 +1,4 @@
-"""The other side of `ProcessEngine`: a process that measures what it is sent until its parent goes away."""
+"""What a worker process of `ProcessEngine` runs: measures the jobs that it is sent, until its parent goes away."""
 
 import os
 import pickle
@@ -13,7 +13,7 @@ from search.engines.base import Job, perform
 
 
 def main() -> None:
-    """Serves the connection with the file descriptor that the command line names."""
+    """Serves the connection whose file descriptor is the first argument of the command line."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupted parent ends its workers itself
     connection = Connection(int(sys.argv[1]))
     messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def _receive(connection: Connection, messages: "queue.SimpleQueue[Any]") -> None:
-    """Passes messages on; ends the process with its parent, whatever it measures then."""
+    """Passes messages on; ends this process when its parent has gone, even during a measurement."""
     while True:
         try:
             messages.put(connection.recv())

@@ -1,7 +1,7 @@
-"""Measurements made elsewhere that a search can start from: stores, results, and tables of other programs."""
+"""Warm starts: measurements of earlier searches and other programs that a search can start from."""
 
-from search.sources.base import Known, Source
+from search.sources.base import KnownValue, Source
 from search.sources.reading import described_sources, read
 from search.sources.starting import begin
 
-__all__ = ["Known", "Source", "begin", "described_sources", "read"]
+__all__ = ["KnownValue", "Source", "begin", "described_sources", "read"]

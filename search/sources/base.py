@@ -1,4 +1,4 @@
-"""What a source is, and what is read out of it."""
+"""Sources of a warm start, and the values that are read from them."""
 
 import logging
 import os
@@ -16,17 +16,17 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class Source:
-    """Where measurements are, and how to read them where that does not say itself.
+    """A file of measurements to start a search from, and how to read it where the file does not tell.
 
     Args:
-        path: a store; the folder of a search; a `results.csv`; a results file of DyNAS-T; or any CSV with an
+        path: a store; the folder of a search; a `results.csv`; a results file of DyNAS-T; or any CSV with one
             architecture per row, as JSON or a Python literal in one column, or in columns named after choices or genes.
-        columns: for objectives whose column has another name, `{objective: column}`.
-        fixed: values of choices for which a CSV has no columns, `{choice: value}`.
-        same: whether the values of a CSV were measured as the search itself would measure them, so that they count as
-            measured. A store knows that by itself, by the scope of each value.
+        columns: `{objective: column}` for objectives whose column has another name.
+        fixed: `{choice: value}` for choices that have no column in a CSV.
+        same: whether the values of a CSV were measured just as the search would measure them (same weights, data and
+            device), so that they count as measured. Of a store's values the recorded scope tells this.
 
-    Raises SearchError for anything else than that.
+    Raises SearchError for a path, columns or fixed values of another type.
     """
 
     path: str | os.PathLike[str]
@@ -49,13 +49,20 @@ class Source:
 
     @property
     def label(self) -> str:
-        """What it is called in messages and in a study's identity."""
+        """Its name in messages and in the identity of a study."""
         return str(self.path)
 
 
 @dataclass(frozen=True)
-class Known:
-    """One value measured elsewhere; `same` where it was measured as the search itself would have."""
+class KnownValue:
+    """A value that was measured elsewhere.
+
+    Args:
+        architecture: canonical in the space of the search.
+        objective: its name in the search.
+        same: whether it was measured just as the search would measure it, and so counts as measured.
+        value: finite, in the unit of the source.
+    """
 
     architecture: Architecture
     objective: str
@@ -64,7 +71,7 @@ class Known:
 
 
 def warn(label: str, refused: Sequence[tuple[str, str]], n_rows: int) -> None:
-    """Tells which rows were left out of how many: where each is, and why."""
+    """Logs which of `n_rows` rows were left out: pairs of where a row is, and why."""
     if refused:
         listed = "; ".join(f"{where}: {why}" for where, why in refused[:_SHOWN])
         more = f"; and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""

@@ -1,4 +1,4 @@
-"""Values out of text that comes from elsewhere: data only, nothing is run."""
+"""Values from text of other programs. The text is only ever data: nothing in it is executed."""
 
 import ast
 import json
@@ -14,7 +14,7 @@ _PLAIN_NAMES = {"null": None, "true": True, "false": False}
 
 
 def literal(text: str) -> Any:
-    """A value from JSON or from Python's notation for plain data. Raises ValueError for anything else."""
+    """The value of a JSON text or of a Python literal. Raises ValueError for anything else."""
     if len(text) > _LONGEST:
         raise ValueError(f"a text of {len(text)} characters is too long for an architecture")
     try:
@@ -28,7 +28,7 @@ def literal(text: str) -> Any:
 
 
 def mapping_of(cell: Any) -> Mapping[str, Any]:
-    """An architecture's mapping from a cell of a table. Raises ValueError where it holds something else."""
+    """The architecture in a cell of a table, as a mapping. Raises ValueError for a cell that holds something else."""
     value = literal(cell) if isinstance(cell, str) else cell
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise ValueError(f"{str(cell)[:60]!r} is no mapping of choices to values")
@@ -36,7 +36,10 @@ def mapping_of(cell: Any) -> Mapping[str, Any]:
 
 
 def choice_values(choice: Choice, cell: Any) -> Any:
-    """The values of a choice from a cell: a list, values with separators, or one character each. Raises ValueError."""
+    """The values of a choice in a cell: a list, separated values, or one character per position.
+
+    Raises ValueError for a list that cannot be parsed.
+    """
     if not isinstance(cell, str):
         return cell
     text = cell.strip()
@@ -50,7 +53,7 @@ def choice_values(choice: Choice, cell: Any) -> Any:
 
 
 def _value(choice: Choice, text: str) -> Any:
-    """The value of a choice that is written so; the text itself where there is none, which the space will refuse."""
+    """The value of a choice that the text stands for; without any the text itself, which the space will refuse."""
     for value in choice.values:
         if str(value) == text or _number(text) == _number(str(value)) is not None:
             return value
@@ -65,9 +68,10 @@ def _number(text: str) -> float | None:
 
 
 def architecture_columns(space: SearchSpace, columns: Sequence[str], fixed: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Columns that hold each choice: one of its name, or one per position as in `ks[0]`, `ks_0`, `ks0` or `ks.0`.
+    """Columns of each choice: one of its name, or one per position, as in `ks[0]`, `ks_0`, `ks0` or `ks.0`.
 
-    Choices that are fixed, or have one value only, may be missing. Raises ArchitectureError naming the first missing.
+    Choices that are fixed, or have only one value, need no column. Raises ArchitectureError naming the first choice
+    that lacks one.
     """
     found: dict[str, list[str]] = {}
     for choice in space.choices:

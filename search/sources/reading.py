@@ -1,4 +1,4 @@
-"""Reads what is known from elsewhere into one form."""
+"""Reads the sources of a warm start, whatever their format."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -7,26 +7,26 @@ from typing import Any
 
 from search.errors import SearchError
 from search.objective import Objective
-from search.sources.base import Known, Source, warn
+from search.sources.base import KnownValue, Source, warn
 from search.sources.tables import Table, csv_table, of_table
 from search.store import Store
 from supernet.space import SearchSpace
 
 
-def read(given: Any, space: SearchSpace, objectives: Sequence[Objective]) -> dict[str, list[Known]]:
-    """Values of expensive objectives by source.
+def read(given: Any, space: SearchSpace, objectives: Sequence[Objective]) -> dict[str, list[KnownValue]]:
+    """Values of the expensive objectives that the sources hold, by label of the source.
 
-    Rows that cannot be read are left out with a warning that names them.
+    Rows that cannot be read are left out, with a warning that names them.
 
     Args:
         given: a path, a `Source`, a mapping with its fields, a `Store`, a DataFrame, or a list of these.
         space: architectures outside of it cannot be read.
-        objectives: those that are expensive are looked for, by name or by what such columns are usually called.
+        objectives: of the search; columns of the expensive ones are found by name, or by what they are usually called.
 
-    Raises SearchError where there is nothing to be read at all, OSError where a file cannot be.
+    Raises SearchError for a source without any usable value, OSError for a file that cannot be read.
     """
     wanted = [objective for objective in objectives if objective.expensive]
-    found: dict[str, list[Known]] = {}
+    found: dict[str, list[KnownValue]] = {}
     for source in map(_source, given if isinstance(given, (list, tuple)) else [given]):
         if isinstance(source, Source):
             source.require_objectives(objectives)
@@ -36,7 +36,7 @@ def read(given: Any, space: SearchSpace, objectives: Sequence[Objective]) -> dic
 
 
 def described_sources(given: Any) -> list[Any]:
-    """What a study's identity holds of its warm start."""
+    """The sources of a warm start as JSON-compatible data, for the identity of a study."""
     items = given if isinstance(given, (list, tuple)) else [given]
     return [_described(_source(item)) for item in items]
 
@@ -49,7 +49,7 @@ def _described(item: Any) -> Any:
 
 
 def _source(item: Any) -> Any:
-    """Paths and mappings as a `Source`; the others as they are."""
+    """Paths and mappings become a `Source`; stores and tables stay as they are."""
     if isinstance(item, Mapping):
         fields = {str(key): value for key, value in item.items()}
         if "path" not in fields or fields.keys() - {"path", "columns", "fixed", "same"}:
@@ -60,7 +60,7 @@ def _source(item: Any) -> Any:
     return Source(item) if isinstance(item, (str, os.PathLike)) else item
 
 
-def _read_one(source: Any, space: SearchSpace, objectives: list[Objective]) -> tuple[str, list[Known]]:
+def _read_one(source: Any, space: SearchSpace, objectives: list[Objective]) -> tuple[str, list[KnownValue]]:
     if isinstance(source, Store):
         return str(source.path), _of_store(source, str(source.path), space, objectives)
     if hasattr(source, "columns") and hasattr(source, "to_dict"):
@@ -79,7 +79,7 @@ def _read_one(source: Any, space: SearchSpace, objectives: list[Objective]) -> t
 
 
 def _file(path: Path) -> Path:
-    """The path, or in a folder of a search its store or results."""
+    """The path itself, or the store or results in the folder of a search."""
     if not path.is_dir():
         return path
     found = next((path / name for name in ("store.sqlite", "results.csv") if (path / name).exists()), None)
@@ -88,8 +88,8 @@ def _file(path: Path) -> Path:
     return found
 
 
-def _of_store(store: Store, label: str, space: SearchSpace, objectives: list[Objective]) -> list[Known]:
-    found, refused = list[Known](), list[tuple[str, str]]()
+def _of_store(store: Store, label: str, space: SearchSpace, objectives: list[Objective]) -> list[KnownValue]:
+    found, refused = list[KnownValue](), list[tuple[str, str]]()
     for number, (mapping, name, scope, value) in enumerate(store.plain_measurements(), start=1):
         meant = [objective for objective in objectives if name in (objective.name, objective.quantity)]
         try:
@@ -98,7 +98,7 @@ def _of_store(store: Store, label: str, space: SearchSpace, objectives: list[Obj
             refused.append((f"measurement {number}", str(error)))
             continue
         if architecture is not None:
-            found += [Known(architecture, o.name, (name, scope) == (o.name, o.scope), value) for o in meant]
+            found += [KnownValue(architecture, o.name, (name, scope) == (o.name, o.scope), value) for o in meant]
     if not found:
         names = ", ".join(objective.name for objective in objectives) or "an expensive objective"
         raise SearchError(f"{label} holds no measurement of {names} in this search space")

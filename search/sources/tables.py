@@ -1,4 +1,4 @@
-"""Tables of measurements: ours, those of DyNAS-T, and plain ones."""
+"""Measurements from tables: our own results, those of DyNAS-T, any CSV or DataFrame."""
 
 import csv
 import re
@@ -12,7 +12,7 @@ import numpy as np
 
 from search.errors import SearchError
 from search.objective import Objective
-from search.sources.base import Known, Source, warn
+from search.sources.base import KnownValue, Source, warn
 from search.sources.literals import architecture_columns, choice_values, mapping_of
 from supernet.space import SearchSpace
 
@@ -25,12 +25,12 @@ _ALIKE = (
 )
 
 Row = tuple[str, Mapping[str, Any] | str]
-"""Where a row is, and its cells by column, or why it cannot be split into cells."""
+"""Where the row is, as in "line 3", and its cells by column; a text instead of cells says why there are none."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Columns, and rows as they come."""
+    """A table before its values are understood: names of the columns, and rows as they come."""
 
     source: Source
     columns: Sequence[str]
@@ -38,7 +38,7 @@ class Table:
 
 
 def csv_table(source: Source, path: Path) -> Table:
-    """Of a file with a header line. Raises SearchError where it is none, OSError where it cannot be read."""
+    """The table in a CSV file with a header line. Raises SearchError for other files, OSError for unreadable ones."""
     lines = path.read_bytes().decode("utf-8-sig", errors="replace").splitlines(keepends=True)
     reader = csv.reader(lines)
     try:
@@ -66,11 +66,14 @@ def _csv_rows(reader: Any, columns: Sequence[str]) -> Iterator[Row]:
             yield where, f"{len(cells)} cells, the header has {len(columns)}"
 
 
-def of_table(table: Table, space: SearchSpace, objectives: Sequence[Objective]) -> list[Known]:
-    """Values of the objectives. Rows that cannot be read are left out with a warning; SearchError where all are."""
+def of_table(table: Table, space: SearchSpace, objectives: Sequence[Objective]) -> list[KnownValue]:
+    """Values of the objectives in a table. Rows that cannot be read are left out with a warning.
+
+    Raises SearchError where no row is left, or the table lacks columns.
+    """
     column_of = _objective_columns(table, objectives)
     read_architecture, zero_is_unknown = _architecture_reader(table, space)
-    found, refused, n_rows = list[Known](), list[tuple[str, str]](), 0
+    found, refused, n_rows = list[KnownValue](), list[tuple[str, str]](), 0
     for where, row in table.rows:
         n_rows += 1
         try:
@@ -82,7 +85,9 @@ def of_table(table: Table, space: SearchSpace, objectives: Sequence[Objective]) 
             refused.append((where, str(error)))
             continue
         found += [
-            Known(architecture, name, table.source.same, value) for name, value in values.items() if np.isfinite(value)
+            KnownValue(architecture, name, table.source.same, value)
+            for name, value in values.items()
+            if np.isfinite(value)
         ]
     if not found:
         first = f"; {refused[0][0]}: {refused[0][1]}" if refused else ""
@@ -92,7 +97,7 @@ def of_table(table: Table, space: SearchSpace, objectives: Sequence[Objective]) 
 
 
 def _architecture_reader(table: Table, space: SearchSpace) -> tuple[Any, bool]:
-    """A function from cells to a mapping, and whether 0 stands for "not measured", as DyNAS-T writes it."""
+    """A function from a row's cells to an architecture's mapping; and whether 0 means "not measured", as in DyNAS-T."""
     column = next((name for name in table.columns if _plain(name) in _ARCHITECTURE), None)
     if column is not None:
         return (lambda row: mapping_of(row[column])), _plain(column) == "subnetwork"
@@ -105,13 +110,16 @@ def _architecture_reader(table: Table, space: SearchSpace) -> tuple[Any, bool]:
 
 
 def _objective_columns(table: Table, objectives: Sequence[Objective]) -> dict[str, str]:
-    """Column by objective: as told, of that name, or of a name that usually means this. Raises SearchError for none."""
+    """Column of each objective: the one the source names, else one of its name or of a usual synonym.
+
+    Raises SearchError where there is none for any objective.
+    """
     source, columns, found = table.source, table.columns, dict[str, str]()
     for objective in objectives:
-        told = source.columns.get(objective.name, source.columns.get(objective.quantity))
-        if told is not None and told not in columns:
-            raise SearchError(f"{source.label} has no column {told!r}: it has {', '.join(columns)}")
-        exact = next((name for name in (told, objective.name, objective.quantity) if name in columns), None)
+        named = source.columns.get(objective.name, source.columns.get(objective.quantity))
+        if named is not None and named not in columns:
+            raise SearchError(f"{source.label} has no column {named!r}: it has {', '.join(columns)}")
+        exact = next((name for name in (named, objective.name, objective.quantity) if name in columns), None)
         name = _plain(objective.quantity)
         alike = next((names for names in _ALIKE if name in names), {name})
         column = exact or next((column for column in columns if _plain(column) in alike), None)

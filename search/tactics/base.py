@@ -1,4 +1,4 @@
-"""The protocol of tactics, and what they share."""
+"""The protocol of tactics, how the driver asks them, and their registry."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +13,18 @@ from supernet.space import Genes
 
 LARGEST_BATCH = 50
 FEWEST_TO_LEARN = 4
-"""Architectures below which neither evolution nor a predictor has anything to go by."""
+"""Number of measured architectures below which neither evolution nor a predictor is of use."""
 
 
 @dataclass(frozen=True, eq=False)
 class Proposal:
-    """Canonical genes (n, n_genes), and the values predicted for them (n, n_objectives), NaN where none were."""
+    """Architectures to measure.
+
+    Args:
+        genes: shape (n, n_genes).
+        predicted: objective values predicted for them, shape (n, n_objectives), NaN where there is no prediction; None:
+            no predictions at all.
+    """
 
     genes: Genes
     predicted: Values | None = None
@@ -26,24 +32,36 @@ class Proposal:
 
 @runtime_checkable
 class Tactic(Protocol):
-    """Decides what to measure next; a frozen dataclass, whose fields are its settings."""
+    """Decides what to measure next. Best a frozen dataclass: its fields are the settings that tell studies apart.
+
+    An optional method `batch_size(budget)` gives the number of architectures per proposal. An optional attribute
+    `sees_devices = True` says that it reads `Problem.views` of a search for several devices itself, see `ask`.
+    """
 
     def propose(
         self, history: History, n: int, rng: np.random.Generator
     ) -> Proposal | Genes | Sequence[Mapping[str, Any]]:
-        """Up to `n` architectures, or their genes, depending on nothing but the arguments and the settings.
+        """Proposes up to `n` architectures, or their genes, as a function of its arguments and settings alone.
 
-        The driver drops what was seen before and what violates a cheap constraint; nothing left ends the search.
+        The driver drops those that are evaluated or pending already, and those that violate a constraint on a cheap
+        objective; if nothing is left, the search ends.
+
+        Args:
+            history: everything known so far.
+            n: architectures asked for, at least 1; of more than these the first `n` that can be used are taken.
+            rng: for all that is drawn.
         """
         ...
 
 
-def asked(tactic: Tactic, history: History, n: int, rng: np.random.Generator) -> Proposal:
-    """What a tactic proposes, as genes, for all devices of the problem.
+def ask(tactic: Tactic, history: History, n: int, rng: np.random.Generator) -> Proposal:
+    """Asks a tactic for up to about `n` architectures, in a search for one device or several.
 
-    A tactic that looks at `Problem.views` itself says so with an attribute `sees_devices = True`. Any other is asked
-    for one device after the other, each time as if that were all, with what it proposed before pending. Devices take
-    turns at being first, which has the odd architectures.
+    With several devices, a tactic that has no attribute `sees_devices = True` is asked for a share of the architectures
+    for each device in turn, with the history of that device, in which earlier shares are pending. Devices take turns at
+    being first, as the first ones get the larger shares.
+
+    Raises SearchError, naming the tactic, for proposals that are no architectures of the space.
     """
     views = history.problem.views
     if len(views) == 1 or getattr(tactic, "sees_devices", False):
@@ -52,7 +70,7 @@ def asked(tactic: Tactic, history: History, n: int, rng: np.random.Generator) ->
     turns = [views[(first + turn) % len(views)] for turn in range(len(views))]
     shares = [(n + len(views) - 1 - turn) // len(views) for turn in range(len(views))]
     proposals: list[Proposal] = []
-    for view, share in zip(turns * 2, [*shares, *[n] * len(views)], strict=True):  # what some lack, the others take on
+    for view, share in zip(turns * 2, [*shares, *[n] * len(views)], strict=True):  # then fill what is lacking
         share = min(share, n - sum(len(proposal.genes) for proposal in proposals))
         if share > 0:
             proposal = _proposal(tactic, history.view(view.device), share, rng)
@@ -83,7 +101,7 @@ def _proposal(tactic: Tactic, history: History, n: int, rng: np.random.Generator
 
 
 def _widened(proposal: Proposal, view: View, problem: Problem) -> Proposal:
-    """With predictions for all objectives of the problem, NaN for other devices'."""
+    """A proposal for one device with predictions for all objectives of the problem, NaN for other devices'."""
     predicted = np.full((len(proposal.genes), len(problem.objectives)), np.nan)
     if proposal.predicted is not None:
         predicted[:, view.columns] = proposal.predicted

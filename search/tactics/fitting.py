@@ -1,4 +1,4 @@
-"""What tactics that predict share: one predictor per expensive objective, fitted to a history."""
+"""What tactics with predictors share: features, one fitted predictor per expensive objective, candidates."""
 
 import copy
 from collections.abc import Callable
@@ -16,31 +16,30 @@ from search.problem import Problem, Values
 from search.sampling import corners, draw_by_gene
 from supernet.space import Genes
 
-_SHORTLIST = 4
-
+_SHORTLIST = 4  # candidates per architecture to propose
 
 Draw = Callable[[History, int, np.random.Generator], Genes]
 
 
 class Predictor(Protocol):
-    """Learns one objective from features; see `predictors`."""
+    """A predictor of one objective; `predictors.Predictor` is one, and any object with these methods."""
 
     def fit(self, X: Any, y: Any) -> Any:
-        """X: (n, n_features), y: (n,)."""
+        """Learns from features X (n, n_features) and targets y (n,)."""
         ...
 
     def predict(self, X: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean and standard deviation, (n,) each."""
+        """Mean and standard deviation for features X (n, n_features), each of shape (n,)."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """What predictors see of canonical genes: one-hots, and beside them what descriptors say.
+    """Features of canonical genes for predictors: one-hots, then descriptors.
 
     Args:
-        problem: space and descriptors.
-        middle: stands for a descriptor where it has no number, shape (n_used,); the first ones are used.
+        problem: has space and descriptors.
+        middle: the number that stands for a missing one, for each of the descriptors that are used (the first n_used).
     """
 
     problem: Problem
@@ -48,7 +47,7 @@ class Features:
 
     @classmethod
     def of(cls, history: History, proxies: bool) -> "Features":
-        """With the median over a history in place of numbers that are missing; with `proxies` all descriptors."""
+        """Features with the cheap descriptors, or with `proxies` all; medians of a history replace missing numbers."""
         descriptors = history.problem.descriptors
         used = np.arange(len(descriptors)) < (len(descriptors) if proxies else descriptors.n_cheap)
         known = history.problem.described(history.genes, used)[:, used]
@@ -56,7 +55,13 @@ class Features:
         return cls(history.problem, np.array(middle, dtype=np.float64))
 
     def __call__(self, genes: Genes, needed: NDArray[np.bool_] | None = None) -> NDArray[Any]:
-        """Shape (n, n_features); `needed` are those descriptors whose columns matter, None: all that are used."""
+        """Features of shape (n, n_features).
+
+        Args:
+            genes: canonical, shape (n, n_genes).
+            needed: which descriptors to compute, shape (n_descriptors,); the columns of others hold `middle`. None: all
+                that are used.
+        """
         one_hots = self.problem.space.features(genes)
         used = np.arange(len(self.problem.descriptors)) < len(self.middle)
         if not used.any():
@@ -65,7 +70,7 @@ class Features:
         return np.concatenate([one_hots, np.where(np.isnan(columns), self.middle, columns)], axis=1)
 
     def learner(self, predictor: Predictor) -> Predictor:
-        """An unfitted predictor of these features."""
+        """An unfitted predictor of these features, which learns from those descriptors that help."""
         if not len(self.middle):
             return predictor
         from predictors import Selective
@@ -75,12 +80,12 @@ class Features:
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """Values of any architecture: exact where they are cheap, else predicted. Made by `fitted`.
+    """Objective values of any architecture: cheap ones exact, expensive ones predicted. Made by `fitted`.
 
     Args:
-        features: of the problem.
-        models: fitted predictors by column of the objective; they predict what differs from the expectation.
-        expectations: what priors make one expect, likewise.
+        features: what the models learnt from.
+        models: fitted predictors by index of the objective; they predict the difference from the expectation.
+        expectations: by index of the objective, see `search.prior`.
     """
 
     features: Features
@@ -89,19 +94,19 @@ class Fitted:
 
     @property
     def problem(self) -> Problem:
-        """Space and objectives."""
+        """The problem of the features."""
         return self.features.problem
 
     @property
     def needed(self) -> NDArray[np.bool_]:
-        """Which descriptors some model has learnt from, shape (n_descriptors,)."""
+        """Which descriptors at least one model has learnt from, shape (n_descriptors,)."""
         needed, n_used = np.zeros(len(self.problem.descriptors), dtype=bool), len(self.features.middle)
         if n_used:
             needed[:n_used] = np.any([model.kept_ for model in self.models.values()], axis=0)  # type: ignore[attr-defined]
         return needed
 
     def __call__(self, genes: Genes) -> tuple[Values, Values]:
-        """Values and their standard deviations, 0 where exact; both of shape (n, n_objectives)."""
+        """Values of canonical genes and their standard deviations (0 for exact ones), each (n, n_objectives)."""
         values = self.problem.cheap_values(genes)
         std = np.zeros_like(values)
         if self.models and len(genes):
@@ -112,23 +117,24 @@ class Fitted:
         return values, std
 
     def values(self, genes: Genes) -> Values:
-        """As `__call__`, without the deviations."""
+        """Values without standard deviations, shape (n, n_objectives)."""
         return self(genes)[0]
 
     def predicted(self, genes: Genes) -> Values:
-        """Predictions alone: NaN in the columns of cheap objectives, as `Proposal` wants them."""
+        """Predictions of shape (n, n_objectives), NaN for cheap objectives, as in `Proposal`."""
         return np.where(self.problem.expensive, self.values(genes), np.nan)
 
 
 def fitted(history: History, predictor: Any, *, proxies: bool = False) -> Fitted:
-    """Predictors of the expensive objectives, each fitted where its objective is known, beside what priors tell.
+    """Fits one predictor per expensive objective, to the architectures where that objective is known.
 
-    Where the problem has descriptors, predictors learn from those that cross-validation finds helpful.
+    Predictors learn how measurements differ from what priors let one expect, and from those descriptors of the problem
+    that cross-validation finds helpful.
 
     Args:
-        history: at least a few rows of each objective must be known.
+        history: in which every expensive objective is known of at least one architecture.
         predictor: see `new_predictor`.
-        proxies: whether expensive descriptors are among them; else they are not computed.
+        proxies: whether to compute expensive descriptors, too, and learn from them.
     """
     described = Features.of(history, proxies)
     features = described(history.genes)
@@ -143,7 +149,7 @@ def fitted(history: History, predictor: Any, *, proxies: bool = False) -> Fitted
     return fit
 
 
-def unseen(
+def unseen_candidates(
     history: History,
     predict: Fitted,
     rng: np.random.Generator,
@@ -154,19 +160,20 @@ def unseen(
     confidence: float = 0.5,
     columns: NDArray[np.intp] | None = None,
 ) -> Pool:
-    """What an evolution on predictions came across, without what the history holds and what is not admissible.
+    """New admissible architectures that an evolutionary algorithm on predicted objectives evaluates.
 
-    Of a space that holds no more than the evolution would judge, it is everything.
+    A space that is no larger than what the algorithm would evaluate is evaluated as a whole instead.
 
     Args:
-        history: whose fittest architectures are where it starts, beside both ends of the space and uniform draws.
-        predict: values of any architecture.
-        rng: draws.
-        population: see `search.evolution.evolve`.
-        generations: likewise.
-        algorithm: likewise.
-        confidence: probability with which a predicted objective must keep a constraint.
-        columns: the objectives that count, and that come back; None: all that have a goal.
+        history: its fittest architectures are in the first generation, with both ends of the space and random ones.
+        predict: gives values of any architecture.
+        rng: for all that is drawn.
+        population: as in `search.evolution.evolve`.
+        generations: as in `search.evolution.evolve`.
+        algorithm: as in `search.evolution.evolve`.
+        confidence: probability with which a predicted objective must meet a constraint.
+        columns: indices of the objectives to optimise, which are those of the pool that comes back; None: all that have
+            a goal.
     """
     problem, space = history.problem, history.space
     kept = problem.optimised[0] if columns is None else columns
@@ -188,17 +195,35 @@ def unseen(
     return new[problem.admissible(new.genes)]
 
 
-def refined(
-    history: History, found: Pool, predictor: Any, n: int, rng: np.random.Generator, algorithm: str, confidence: float
+def reranked(
+    history: History,
+    candidates: Pool,
+    predictor: Any,
+    n: int,
+    rng: np.random.Generator,
+    algorithm: str,
+    confidence: float,
 ) -> tuple[Fitted, Pool] | None:
-    """The fittest of a pool, judged anew with expensive descriptors; None where these help no predictor.
+    """Predicts the fittest candidates of a pool again, by predictors that learn from expensive descriptors, too.
 
-    So a proxy is computed for what was measured, and for four candidates per architecture to propose.
+    These are computed for everything measured, and for four candidates per architecture that will be proposed.
+
+    Args:
+        history: that the predictors are fitted to.
+        candidates: judged without expensive descriptors.
+        predictor: see `new_predictor`.
+        n: number of architectures that will be proposed.
+        rng: for all that is drawn.
+        algorithm: says which candidates are the fittest, see `search.survival.survival`.
+        confidence: probability with which a predicted objective must meet a constraint.
+
+    Returns: the fitted predictors and the pool of four times `n` candidates; None if expensive descriptors help no
+    predictor.
     """
     predict = fitted(history, predictor, proxies=True)
     if not predict.needed[history.problem.descriptors.n_cheap :].any():
         return None
-    short = found.genes[fittest(found, _SHORTLIST * n, rng, algorithm)]
+    short = candidates.genes[fittest(candidates, _SHORTLIST * n, rng, algorithm)]
     values, std = predict(short)
     problem = history.problem
     minimised = problem.minimised(values)[:, problem.optimised[0]]
@@ -206,9 +231,11 @@ def refined(
 
 
 def opening(history: History, n: int, rng: np.random.Generator, others: Draw = draw_by_gene) -> Genes:
-    """Up to `n` architectures to begin with, of which half are the best of what was measured elsewhere, if anything.
+    """The first architectures of a search, up to `n`: half of them the best of a warm start's prior values, if any.
 
-    "Best" goes by the values there and by the cheap objectives and constraints here; `others` draws the rest.
+    The best by those values and by the cheap objectives and constraints of this search; `others` draws the rest.
+
+    Returns: canonical genes, shape (<= n, n_genes).
     """
     known = _elsewhere(history)
     best = known[fittest(known, n // 2, rng)].genes if len(known) else history.genes[:0]
@@ -216,7 +243,7 @@ def opening(history: History, n: int, rng: np.random.Generator, others: Draw = d
 
 
 def _elsewhere(history: History) -> Pool:
-    """Unseen admissible architectures of which priors know every expensive objective, judged by them."""
+    """New admissible architectures of which priors hold every expensive objective, with these values (standardised)."""
     problem, space = history.problem, history.space
     names = [name for name, expensive in zip(problem.names, problem.expensive, strict=True) if expensive]
     values: dict[bytes, dict[str, list[float]]] = {}
@@ -236,7 +263,13 @@ def _elsewhere(history: History) -> Pool:
 
 
 def new_predictor(predictor: Any) -> Predictor:
-    """An unfitted predictor from a name, a predictor or a function that makes one. Raises SearchError otherwise."""
+    """An unfitted predictor.
+
+    Args:
+        predictor: a name for `predictors.create`, a predictor (which is copied), or a function or class that makes one.
+
+    Raises SearchError for anything else.
+    """
     if isinstance(predictor, str):
         import predictors
 

@@ -11,25 +11,27 @@ from search.history import History
 from search.sampling import draw
 from search.survival import require_algorithm
 from search.tactics.base import FEWEST_TO_LEARN, Proposal, register
-from search.tactics.fitting import fitted, new_predictor, opening, refined, unseen
+from search.tactics.fitting import fitted, new_predictor, opening, reranked, unseen_candidates
 
 
 @register("linas")
 @dataclass(frozen=True)
 class Linas:
-    """A random first batch; then each batch holds the best unseen candidates of an evolution on predictions.
+    """A random first batch; every other batch holds the best new candidates of an evolution on predicted objectives.
 
-    Cheap objectives and constraints on them are exact inside the evolution. One predictor per expensive objective is
-    fitted once per batch, on the architectures where that objective is known. Cheap descriptors are among its features
-    where they help; expensive ones, where they help, choose among the candidates that were found without.
+    One predictor per expensive objective is fitted for each batch, to the architectures where that objective is known.
+    Cheap objectives, and constraints on them, are exact in the evolution. Cheap descriptors are among the predictors'
+    features where they help; expensive ones, where they help, are used to choose among the best candidates.
 
     Args:
         predictor: a name for `predictors.create`, a predictor that is copied before each fit, or a function that
             makes one.
-        population: of the evolution on predictions.
-        generations: of the evolution on predictions.
+        population: of the evolution, at least 2.
+        generations: of the evolution, at least 1.
         algorithm: of the evolution: "auto" (by the number of objectives), "ga", "nsga2", "nsga3", "unsga3", "agemoea".
-        confidence: probability with which a predicted objective must keep a constraint; 0.5 goes by the mean.
+        confidence: probability in (0, 1) with which a predicted objective must meet a constraint; 0.5: by its mean.
+
+    Raises SearchError naming the setting that is wrong.
     """
 
     predictor: Any = "auto"
@@ -51,7 +53,7 @@ class Linas:
         if history.measured.sum() < FEWEST_TO_LEARN:
             return Proposal(opening(history, n, rng))
         predict = fitted(history, self.predictor)
-        found = unseen(
+        candidates = unseen_candidates(
             history,
             predict,
             rng,
@@ -61,9 +63,9 @@ class Linas:
             confidence=self.confidence,
         )
         if len(history.problem.descriptors) > history.problem.descriptors.n_cheap:
-            better = refined(history, found, self.predictor, n, rng, self.algorithm, self.confidence)
-            predict, found = better or (predict, found)
-        chosen = found[fittest(found, n, rng, self.algorithm)].genes
+            better = reranked(history, candidates, self.predictor, n, rng, self.algorithm, self.confidence)
+            predict, candidates = better or (predict, candidates)
+        chosen = candidates[fittest(candidates, n, rng, self.algorithm)].genes
         if len(chosen) < n:
             rest = draw(history.awaiting(chosen), n - len(chosen), rng)
             chosen = np.concatenate([chosen, rest])

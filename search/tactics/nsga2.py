@@ -1,4 +1,4 @@
-"""Evolution on measurements alone, without predictors: NSGA-II (Deb et al., 2002) and its kin."""
+"""Evolution on measurements, without predictors: NSGA-II (Deb et al., 2002) and related algorithms."""
 
 from dataclasses import dataclass
 
@@ -16,12 +16,14 @@ from search.tactics.fitting import opening
 @register("nsga2")
 @dataclass(frozen=True)
 class Nsga2:
-    """(mu + lambda) as a function of the history: the mu fittest of everything measured become parents.
+    """(mu + lambda) evolution: the mu fittest of everything measured are the parents of the next batch.
 
     Args:
-        population: mu; None: half of what has been measured, between 10 and 50.
-        algorithm: who is fittest: "auto" is a genetic algorithm for one objective, NSGA-II for two, U-NSGA-III for
-            more; or "ga", "nsga2", "nsga3", "unsga3", "agemoea".
+        population: mu, at least 2; None: half of what has been measured, between 10 and 50.
+        algorithm: decides who is fittest: "auto" is a genetic algorithm for one objective, NSGA-II for two and
+            U-NSGA-III for more; or "ga", "nsga2", "nsga3", "unsga3", "agemoea".
+
+    Raises SearchError naming the setting that is wrong.
     """
 
     population: int | None = None

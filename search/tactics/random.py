@@ -1,4 +1,4 @@
-"""Random search: the baseline that every tactic has to beat."""
+"""Random search, the baseline for all other tactics."""
 
 from dataclasses import dataclass
 
@@ -12,10 +12,13 @@ from search.tactics.base import LARGEST_BATCH, Proposal, register
 @register("random")
 @dataclass(frozen=True)
 class Random:
-    """Draws gene by gene: unseen architectures that meet the cheap constraints; see `search.sampling.draw_by_gene`."""
+    """Draws new architectures that meet the constraints on cheap objectives, gene by gene.
+
+    See `search.sampling.draw_by_gene`.
+    """
 
     def batch_size(self, budget: int) -> int:
-        """At most 50."""
+        """The budget, but at most 50."""
         return min(LARGEST_BATCH, budget)
 
     def propose(self, history: History, n: int, rng: np.random.Generator) -> Proposal:

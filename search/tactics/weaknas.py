@@ -1,4 +1,4 @@
-"""WeakNAS: each weak predictor says where the next one shall learn (arXiv:2102.10490)."""
+"""WeakNAS: a sequence of weak predictors, each fitted to what the ones before found best (arXiv:2102.10490)."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from search.history import History
 from search.pareto import non_dominated
 from search.sampling import draw
 from search.tactics.base import FEWEST_TO_LEARN, Proposal, register
-from search.tactics.fitting import fitted, new_predictor, opening, unseen
+from search.tactics.fitting import fitted, new_predictor, opening, unseen_candidates
 
 _BATCH = 10
 
@@ -20,20 +20,22 @@ _BATCH = 10
 @register("weaknas")
 @dataclass(frozen=True)
 class WeakNas:
-    """Random architectures first; then each batch is drawn at random from the best by a predictor of all before it.
+    """Random architectures first; every later batch is drawn at random from the best by a predictor of all before it.
 
-    The method has one objective, and constraints on others (`caps=False`, or others without a goal). A whole front
-    takes a search per bound then. Here one search serves all of them: every pick has bounds of its own on the
-    objectives beside the expensive one that it maximises, those of a random member of the predicted front. So the
-    predictor learns from all of them, and nothing is spent twice. Expensive objectives take turns at being maximised.
+    The published method optimises one objective under given constraints, so that a front takes one search per bound
+    (`caps=False`). With `caps`, one search serves the whole front, and its predictor learns from all measurements: each
+    pick optimises one expensive objective, bounded in all others by a random member of the predicted front. Expensive
+    objectives take turns.
 
     Args:
-        predictor: "auto": a linear one; else as for `linas`.
-        initial: architectures to measure before the first predictor is fitted.
-        top: how many of the best, by prediction, a pick is drawn from.
-        population: of the evolution on predictions that finds them, where the space is too large to predict as a whole.
-        generations: likewise.
-        caps: whether picks have bounds of their own; False: the first expensive objective is all that counts.
+        predictor: "auto" is "ridge"; else as in `linas`.
+        initial: number of architectures to measure before the first predictor is fitted, at least 1.
+        top: number of the best candidates, by prediction, that each pick is drawn from, at least 1.
+        population: of the evolution that finds candidates in spaces too large to predict as a whole, at least 2.
+        generations: of that evolution, at least 1.
+        caps: whether each pick has bounds of its own; False: only the first expensive objective is optimised.
+
+    Raises SearchError naming the setting that is wrong.
     """
 
     predictor: Any = "auto"
@@ -49,7 +51,7 @@ class WeakNas:
         new_predictor(self._predictor)
 
     def batch_size(self, budget: int) -> int:
-        """The published 10."""
+        """10, as published."""
         return min(_BATCH, budget)
 
     def propose(self, history: History, n: int, rng: np.random.Generator) -> Proposal:
@@ -61,7 +63,7 @@ class WeakNas:
         expensive = counted[history.problem.expensive[counted]]
         main = expensive if len(expensive) else counted
         columns = counted if self.caps else main[:1]
-        pool = unseen(history, predict, rng, self.population, self.generations, columns=columns)
+        pool = unseen_candidates(history, predict, rng, self.population, self.generations, columns=columns)
         turns = np.flatnonzero(np.isin(columns, main))
         turns = np.roll(turns, -(len(history) + len(history.pending)))
         chosen = pool.genes[self._picked(pool, turns, n, rng)]
@@ -74,7 +76,7 @@ class WeakNas:
         return "ridge" if self.predictor == "auto" else self.predictor
 
     def _picked(self, pool: Pool, turns: NDArray[np.intp], n: int, rng: np.random.Generator) -> list[int]:
-        """Up to `n` rows of the pool; they minimise the columns in `turns` one after the other."""
+        """Indices of up to `n` rows of the pool; each minimises the next of the columns in `turns`."""
         allowed = np.where(pool.violation[:, None] == 0, pool.minimised, np.nan)
         front = pool.minimised[non_dominated(allowed, ["min"] * pool.minimised.shape[1])]
         rows: list[int] = []
@@ -84,7 +86,7 @@ class WeakNas:
         return rows
 
     def _best(self, pool: Pool, taken: list[int], column: int, bounds: NDArray[np.float64]) -> NDArray[np.intp]:
-        """Rows not taken that keep the bounds on the other columns (where none does, any), least violation first."""
+        """The `top` best rows in a column, of those not taken that are within the bounds on all others (if any are)."""
         left = np.ones(len(pool), dtype=bool)
         left[taken] = False
         inside = left & (np.delete(pool.minimised <= bounds, column, axis=1)).all(axis=1)

@@ -10,7 +10,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 import search
 from search import Measurement, Objective, Store, Trial, tactics
 from search.engines import perform
-from search.store import Told
+from search.store import PriorValue
 from supernet.space import Choice, SearchSpace
 
 SPACE = SearchSpace(Choice("a", (1, 2, 3), repeat=4), Choice("b", (1, 2)))
@@ -61,12 +61,12 @@ class Writers(RuleBasedStateMachine):
     def begin(self, store, n_known, n_told):
         study = store.study({"other": 2}, 3)
         known = [Trial(i, -1, architecture) for i, architecture in enumerate(ARCHITECTURES[:n_known])]
-        told = [Told("a", "x", architecture, 1.0) for architecture in ARCHITECTURES[:n_told]]
+        told = [PriorValue("a", "x", architecture, 1.0) for architecture in ARCHITECTURES[:n_told]]
         store.begin(study, known, told)
         if self.told is None or self.told == ([], []):
             self.told = (known, told)
-        assert (store.trials(study), store.told(study)) == self.told
-        assert store.begun(study) == (self.told != ([], []))
+        assert (store.trials(study), store.prior_values(study)) == self.told
+        assert store.has_begun(study) == (self.told != ([], []))
 
     @invariant()
     def all_see_the_same(self):
