@@ -309,7 +309,7 @@ def test_a_study_that_was_told_nothing_knows_nothing(space, landscape, tmp_path)
     with Store() as store:
         run(space, objectives_of(landscape, "a"), store=store)
         (study,) = store.studies()
-        assert store.told(study) == []
+        assert store.prior_values(study) == []
         assert store.begun(study)
 
 
