@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -67,7 +67,8 @@ def alone(path: Path | None, report: Progress) -> Iterator[None]:
         yield
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    file = path.with_name(f".{path.name}.lock")
+    lock = FileLock(file)
     try:
         lock.acquire(blocking=False)
     except Timeout:
@@ -76,6 +77,8 @@ def alone(path: Path | None, report: Progress) -> Iterator[None]:
     try:
         yield
     finally:
+        with suppress(OSError):  # of systems that do not let go of an open file
+            file.unlink()
         lock.release()
 
 

@@ -91,10 +91,10 @@ class Sheet:
         An empty cell is None, where that is one of the values. Raises TableError for anything else.
         """
         text = self.rows[row][choice.name]
-        texts = {value: value for value in choice.values if isinstance(value, str)}
-        texts |= {"": None} if None in choice.values else {}
-        if text in texts:
-            return texts[text]
+        if text in choice.values:
+            return text
+        if not text and None in choice.values:
+            return None
         if choice.repeat is not None and text.isdecimal() and len(text) == choice.repeat:
             return [int(digit) for digit in text]
         try:

@@ -201,6 +201,7 @@ def test_of_two_builds_of_one_table_the_second_waits_and_measures_nothing(net, t
         table.save(path)
         assert not found.done()
     assert found.result().blocks == table.blocks
+    assert list(path.parent.iterdir()) == [path]
     assert told[0] == "waiting for another process that builds this table"
 
 
