@@ -310,7 +310,7 @@ def test_a_study_that_was_told_nothing_knows_nothing(space, landscape, tmp_path)
         run(space, objectives_of(landscape, "a"), store=store)
         (study,) = store.studies()
         assert store.prior_values(study) == []
-        assert store.begun(study)
+        assert store.has_begun(study)
 
 
 @pytest.mark.parametrize("relation", ["same order", "none", "opposite"])
