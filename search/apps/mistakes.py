@@ -55,7 +55,9 @@ def _bad_setting(error: OmegaConfBaseException, program: str) -> str:
     if isinstance(error, MissingMandatoryValue):
         return f"a value is missing: give {name}=..." if name else _first_line(error)
     if isinstance(error, (ConfigAttributeError, ConfigKeyError)):
-        return f"unknown setting {name!r}{_meant(error)}: {program} --help lists the settings there are"
+        parent = error.parent_node
+        more = f", +{name}=... adds an argument" if OmegaConf.is_dict(parent) and "_target_" in parent else ""
+        return f"unknown setting {name!r}{_meant(error)}: {program} --help lists the settings there are{more}"
     return _first_line(error) + (f" (setting {name!r})" if name else "")
 
 

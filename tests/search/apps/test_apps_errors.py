@@ -38,7 +38,7 @@ def refused(ran, *parts):
         ("objectives=acc", ["unknown objective 'acc'"]),
         ("objectives=accuracy,latency", ["objectives", "[value1,value2]"]),
         ("buget=9", ["unknown setting 'buget' (did you mean budget?)", "--help"]),
-        ("hardware.foo=1", ["unknown setting 'hardware.foo': "]),
+        ("hardware.foo=1", ["unknown setting 'hardware.foo': ", "+hardware.foo=... adds an argument"]),
         ("hardware.thread=1", ["unknown setting 'hardware.thread' (did you mean hardware.threads?)"]),
         ("+hardware.foo=1", ["hardware", "'foo'"]),
         ("budget", ["cannot read the argument 'budget'", "key=value"]),
