@@ -1,11 +1,14 @@
 """Writes the values of a warm start into the store, before the first proposal of a study."""
 
+import logging
 from collections.abc import Mapping, Sequence
 
 from search.problem import Problem
 from search.sources.base import KnownValue
 from search.store import Measurement, PriorValue, Store, Study, Trial
 from supernet.architecture import Architecture
+
+logger = logging.getLogger("search")
 
 
 def begin(store: Store, study: Study, problem: Problem, values_by_source: Mapping[str, Sequence[KnownValue]]) -> None:
@@ -30,5 +33,8 @@ def begin(store: Store, study: Study, problem: Problem, values_by_source: Mappin
                 measured.setdefault(known.architecture, set()).add(known.objective)
             else:
                 prior_values.append(PriorValue(known.objective, source, known.architecture, known.value))
+        n_same = sum(known.same for known in values)
+        text = "warm start from %s: %d measured as here count, %d measured otherwise tell what is promising"
+        logger.info(text, source, n_same, len(values) - n_same)
     complete = [architecture for architecture, names in measured.items() if names == scope_of.keys()]
     store.begin(study, [Trial(i, -1, architecture) for i, architecture in enumerate(complete)], prior_values)

@@ -61,7 +61,7 @@ def train(
         recipe: the settings.
         output: folder of this training.
         resume: go on from the state in `output`, if there is one; False starts anew and overwrites it.
-        progress: show a progress bar.
+        progress: show a progress bar; else each epoch is logged.
 
     Raises:
         ValueError: the task has no training data, or the device is not there.

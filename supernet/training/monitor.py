@@ -1,5 +1,6 @@
-"""What a training shows: a progress bar, and scalars for TensorBoard."""
+"""What a training shows: a progress bar, or log lines; and scalars for TensorBoard."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -7,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+logger = logging.getLogger(__name__)
 
 
 class Monitor:
@@ -16,7 +19,7 @@ class Monitor:
         folder: where the event files for TensorBoard go.
         n_steps: of the whole training.
         first_step: where this part of the training starts.
-        progress: whether to show the bar.
+        progress: whether to show the bar; else notes are logged.
     """
 
     def __init__(self, folder: Path, n_steps: int, first_step: int, progress: bool) -> None:
@@ -50,9 +53,12 @@ class Monitor:
             self._writer.add_scalar(name, value, step)
 
     def note(self, **values: float) -> None:
-        """Shows values beside the bar; earlier ones of other names stay."""
-        self._notes |= {name: f"{name} {value:.4g}" for name, value in values.items()}
-        if self._bar is not None:
+        """Shows values beside the bar, where earlier ones of other names stay; or logs them."""
+        told = {name: f"{name} {value:.4g}" for name, value in values.items()}
+        self._notes |= told
+        if self._bar is None:
+            logger.info("training: %s", "  ".join(told.values()))
+        else:
             self._bar.update(self._task, note="  ".join(self._notes.values()))
 
 

@@ -79,9 +79,7 @@ class TrainingFolder:
             state = torch.load(path, map_location="cpu", weights_only=True)
             epoch, identity, weights = int(state["epoch"]), state["identity"], self.path / state["weights"]
         except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError) as error:
-            raise TrainingError(
-                f"{path} is not the state of a training ({error}); remove it, or start anew with resume=False"
-            ) from error
+            raise TrainingError(f"{path} is not the state of a training ({error}); remove it to start anew") from error
         self._check_identity(identity)
         net.load_checkpoint(weights)
         for name, part in parts.items():
@@ -109,7 +107,7 @@ class TrainingFolder:
             if name.rpartition(".")[2] not in _FREE_TO_CHANGE and other != value:
                 raise TrainingError(
                     f"{self.path} holds a training with another {name}: {other!r} instead of {value!r}; "
-                    "choose another output folder, the same settings, or start anew with resume=False"
+                    "choose another output folder, or the same settings; from Python, resume=False starts anew"
                 )
 
     @staticmethod

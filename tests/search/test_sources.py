@@ -244,6 +244,16 @@ def test_measurements_of_equal_scope_count_as_measured_beside_the_budget(name, s
     assert len(longer.frame) == 24
 
 
+def test_what_counts_of_a_warm_start_is_logged(space, landscape, tmp_path, caplog):
+    other = tmp_path / "other.sqlite"
+    run(space, objectives_of(landscape, "v1"), store=other)
+    with caplog.at_level(logging.INFO):
+        for scope in ("v1", "v2"):
+            run(space, objectives_of(landscape, scope), warm_start=other)
+    assert f"{other}: 8 measured as here count, 0 measured otherwise" in caplog.text
+    assert f"{other}: 0 measured as here count, 8 measured otherwise" in caplog.text
+
+
 def test_measurements_of_another_scope_inform_and_never_appear(space, landscape, quick, tmp_path):
     other = tmp_path / "other.sqlite"
     run(space, objectives_of(landscape, "v1"), budget=60, store=other)

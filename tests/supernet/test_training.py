@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -107,9 +108,12 @@ def finished(tmp_path_factory):
     return output, net, summary
 
 
-def test_all_sub_networks_learn(tmp_path):
+def test_all_sub_networks_learn(tmp_path, caplog):
     recipe = replaced(RECIPE, epochs=25, learning_rate=0.1, evaluate_every=5)
-    _, summary = run(tmp_path, recipe)
+    with caplog.at_level(logging.INFO):
+        _, summary = run(tmp_path, recipe)
+    assert caplog.text.count("training: epoch ") == 25  # where there is no bar
+    assert caplog.text.count("training: smallest ") == 5
     assert set(summary.metrics) == {"smallest", "largest", "random-0"}
     assert all(values["top1"] > 90 for values in summary.metrics.values())
 
