@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from hardware.device import Device
 from supernet import ArchitectureError, SearchSpace
+from supernet.files import written_whole
 
 _OURS = "supernet-search "
 
@@ -167,7 +167,5 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(data: Mapping[str, Any], path: Path) -> None:
     """Writes an object atomically; folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(data, separators=(",", ":")), encoding="utf-8")
-    temporary.replace(path)
+    with written_whole(path) as part:
+        part.write_text(json.dumps(data, separators=(",", ":")), encoding="utf-8")

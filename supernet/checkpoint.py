@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from supernet.files import written_whole
 from supernet.layout import recognised
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class CheckpointError(ValueError):
 
 
 def save(net: "SuperNetwork", path: Path, metadata: Mapping[str, str], layout: str = OWN) -> None:
-    """Writes the state of `net`; values of `metadata` are strings, as safetensors asks.
+    """Writes the state of `net`, whole or not at all; values of `metadata` are strings, as safetensors asks.
 
     Raises ValueError for a layout that the family does not have.
     """
@@ -41,15 +42,16 @@ def save(net: "SuperNetwork", path: Path, metadata: Mapping[str, str], layout: s
     known = [OWN, *([theirs.name] if theirs else [])]
     if layout not in known:
         raise ValueError(f"{net.title} has no checkpoint layout {layout!r}: available are {', '.join(known)}")
-    path.parent.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.contiguous() for name, tensor in distinct(net.state_dict()).items()}
     if theirs is not None and layout == theirs.name:
         tensors = {name: tensor.clone() for name, tensor in theirs.published(state).items()}
         tensors |= {name: tensors[first] for name, first in theirs.copies.items()} | dict(theirs.constants)
-        torch.save(theirs.file(tensors), path)
+        with written_whole(path) as part:
+            torch.save(theirs.file(tensors), part)
         return
     header = {"format": "supernet-search", "supernet": net.name, "title": net.title, "space": net.space.fingerprint}
-    save_file(state, path, metadata=header | dict(metadata))
+    with written_whole(path) as part:
+        save_file(state, part, metadata=header | dict(metadata))
 
 
 def load(net: "SuperNetwork", path: Path) -> None:

@@ -23,6 +23,7 @@ from hardware.device import Device, DeviceError
 from hardware.measuring import keeping_threads
 from hardware.provenance import provenance
 from supernet import Architecture, SuperNetwork, recalibrate
+from supernet.checkpoint import distinct
 from supernet.tasks import Task
 
 _FORMAT_VERSION = 1
@@ -159,10 +160,8 @@ def _write_data(partial: Path, making: Making, metrics: Mapping[str, Any], sampl
 
 def _state(model: nn.Module) -> dict[str, Tensor]:
     """The state dict with tensors that share memory under the first of their names alone, as safetensors wants it."""
-    known: dict[tuple[int, torch.Size], str] = {}
-    state = model.state_dict()
-    names = [name for name, t in state.items() if known.setdefault((t.data_ptr(), t.shape), name) == name]
-    return {name: state[name].clone(memory_format=torch.contiguous_format) for name in names}
+    state = distinct(model.state_dict())
+    return {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in state.items()}
 
 
 def _versions(device: Device) -> dict[str, str]:

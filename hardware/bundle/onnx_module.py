@@ -34,13 +34,15 @@ class OnnxModule(nn.Module):
         self.input_names = [node.name for node in self._session.get_inputs()]
         shape = self._session.get_outputs()[0].shape
         self.num_classes = shape[-1] if shape and isinstance(shape[-1], int) else None
-        if told := getattr(like, "pretrained_cfg", None) or _preprocessing(file.parent):
-            self.pretrained_cfg = dict(told)
+        if settings := getattr(like, "pretrained_cfg", None) or _preprocessing(file.parent):
+            self.pretrained_cfg = dict(settings)
 
     def forward(self, *inputs: Tensor, **named: Tensor) -> Tensor:
-        """The first output, on the CPU; no gradients."""
-        given = dict(zip(self.input_names, inputs, strict=False)) | named
-        feed = {name: tensor.detach().cpu().numpy() for name, tensor in given.items()}
+        """The first output, on the CPU; no gradients. Raises TypeError for more inputs than the model has."""
+        if len(inputs) > len(self.input_names):
+            raise TypeError(f"the model takes {', '.join(self.input_names)}, got {len(inputs)} inputs")
+        tensors = dict(zip(self.input_names, inputs, strict=False)) | named
+        feed = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
         return torch.from_numpy(self._session.run(None, feed)[0])
 
 

@@ -42,7 +42,7 @@ def packed_images(
     if names != others:
         differing = sorted(set(others) - set(names)) or list(others)
         raise ValueError(f"{Path(root) / test} has other classes than {train}: {', '.join(differing[:_MOST_LISTED])}")
-    n_validation = round(validation * len(images)) if validation < 1 else int(validation)
+    n_validation = round(validation * len(images)) if 0 < validation < 1 else int(validation)
     keys = [str(i) for i in range(len(images))]
     rest, (chosen,) = stratified_split(keys, images.labels.tolist(), (n_validation,))
     known = images.subset(rest)

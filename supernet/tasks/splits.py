@@ -100,8 +100,13 @@ def stratified_split(
 
     Which sample goes where depends on the hash of its key alone, so it stays the same on every machine.
 
-    Returns the ascending indices that remain, and those of each part.
+    Returns the ascending indices that remain, and those of each part. Raises ValueError for sizes below 0, and for
+    more samples than there are.
     """
+    if (least := min(sizes, default=0)) < 0:
+        raise ValueError(f"the sizes of splits must be 0 or more, got {least}")
+    if sum(sizes) > len(keys):
+        raise ValueError(f"cannot set aside {sum(sizes)} of {len(keys)} samples: there are too few")
     hashes = [hashlib.sha256(key.encode()).hexdigest() for key in keys]
     classes = np.asarray(labels)
     place = np.zeros(len(keys))

@@ -307,6 +307,11 @@ def test_a_missing_onnx_file_is_named(tmp_path):
         OnnxModule(tmp_path)
 
 
+def test_too_many_inputs_are_not_passed_over(bundle):
+    with pytest.raises(TypeError, match="the model takes input, got 2 inputs"):
+        OnnxModule(bundle)(torch.zeros(1), torch.zeros(1))
+
+
 # --- failures while writing ---
 
 

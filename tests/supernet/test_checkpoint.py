@@ -2,13 +2,21 @@
 
 import copy
 import os
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from supernet import CheckpointError
+from supernet import CheckpointError, Choice, SearchSpace, SuperNetwork
 from supernet.checkpoint import read
+
+
+class Linear(SuperNetwork):
+    space = SearchSpace(Choice("width", (2, 4)))
+
+    def build(self, architecture):
+        return torch.nn.Linear(4, architecture["width"])
 
 
 def test_saved_weights_come_back_with_their_header(net, tmp_path):
@@ -24,6 +32,24 @@ def test_saved_weights_come_back_with_their_header(net, tmp_path):
     header = read(path)[1]
     assert header["epochs"] == "3"
     assert header["space"] == net.space.fingerprint
+
+
+@pytest.mark.parametrize("layout", ["own", "plain"])
+def test_weights_stay_where_writing_others_fails(tmp_path, layout, monkeypatch):
+    net, path = Linear(), tmp_path / "weights"
+    net.save_checkpoint(path, layout=layout)
+    before = path.read_bytes()
+
+    def full(tensors, file, **settings):
+        Path(file).write_bytes(b"half of it")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("supernet.checkpoint.save_file", full)
+    monkeypatch.setattr("torch.save", full)
+    with pytest.raises(OSError, match="no space left"):
+        net.save_checkpoint(path, layout=layout)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_headers_of_every_length_are_read(tmp_path):

@@ -28,6 +28,9 @@ def test_images_labels_and_splits(tmp_path):
     pixels, labels = packed(tmp_path / "train.jpegs.npz", 40)
     unseen, _ = packed(tmp_path / "test.jpegs.npz", 6)
     task = packed_images(tmp_path, validation=0.25)
+    for wrong in (-5, 1000):
+        with pytest.raises(ValueError, match=r"cannot set aside \d+ of \d+ samples" if wrong > 0 else "got -5"):
+            packed_images(tmp_path, validation=wrong)
     assert [task.n_samples(split) for split in ("train", "validation", "test")] == [30, 10, 6]
     assert task.class_names == ("cat", "dog")
     assert task.image_size == 8

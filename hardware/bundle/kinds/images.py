@@ -21,6 +21,7 @@ class ImageClassification(Kind):
             if not isinstance(raw, Image.Image):
                 return ""
             (folder / "samples").mkdir(exist_ok=True)
-            name = re.sub(r"[^A-Za-z0-9_.-]+", "_", class_names[label])[:40]
+            class_name = class_names[label] if label < len(class_names) else str(label)
+            name = re.sub(r"[^A-Za-z0-9_.-]+", "_", class_name)[:40]
             raw.save(folder / "samples" / f"{i}-{name}.png")
         return " samples/*.png"

@@ -76,10 +76,10 @@ def read_table(
 
 
 def open_text(path: Path) -> TextIO:
-    """A text file, or one packed by gzip, in UTF-8; line ends are kept as they are."""
+    """A text file, or one packed by gzip, in UTF-8 with or without a mark of it; line ends are kept as they are."""
     if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8", newline="")
-    return path.open(encoding="utf-8", newline="")
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
 
 
 def _rows(path: Path) -> list[tuple[int, list[str]]]:

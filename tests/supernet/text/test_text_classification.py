@@ -103,6 +103,13 @@ def test_a_single_csv_with_quotes_and_names_is_cut(tmp_path):
     assert set(first.splits["test"].texts) == set(again.splits["test"].texts)
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path):
+    lines = ["text,label", *(f'"{text}",{label}' for text, label in sentences(60))]
+    (tmp_path / "all.csv").write_text("\n".join(lines), encoding="utf-8-sig")
+    task = text_classification(tmp_path / "all.csv", vocab_size=200)
+    assert sum(task.n_samples(split) for split in task.splits) == 60
+
+
 def test_numbers_are_ordered_as_numbers(tmp_path):
     path = write(tmp_path / "stars.tsv", [(a, str(i % 11)) for i, (a, _) in enumerate(sentences(66))])
     assert text_classification(path, text=0, label=1).class_names == tuple(map(str, range(11)))
