@@ -121,16 +121,22 @@ class CudaEager(Backend):
         return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
     def peak_memory(self, model: nn.Module, inputs: Sequence[Tensor], device: "Device") -> int:
-        """By PyTorch's allocator, for an eager inference (a graph takes as much)."""
+        """By PyTorch's allocator, for an eager inference (a graph takes as much).
+
+        Workspaces that libraries allocate once for the process are left out.
+        """
         gc.collect()
         before = torch.cuda.memory_allocated()
         forward, inputs = CudaEager._forward(self, model, inputs, device)
+        network = torch.cuda.memory_allocated() - before
         with numerics(device.precision), torch.inference_mode():
-            for _ in range(2):  # the first one also tries algorithms
-                torch.cuda.reset_peak_memory_stats()
-                forward(*inputs)
-                torch.cuda.synchronize()
-        return torch.cuda.max_memory_allocated() - before
+            forward(*inputs)  # also tries algorithms
+            torch.cuda.synchronize()
+            idle = torch.cuda.memory_allocated()
+            torch.cuda.reset_peak_memory_stats()
+            forward(*inputs)
+            torch.cuda.synchronize()
+        return network + torch.cuda.max_memory_allocated() - idle
 
     def _forward(
         self, model: nn.Module, inputs: Sequence[Tensor], device: "Device"

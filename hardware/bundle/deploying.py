@@ -3,6 +3,7 @@
 import copy
 import json
 import platform
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -103,7 +104,13 @@ def _checked_and_measured(
 ) -> dict[str, Any]:
     """`parity`, and `latency` where this machine is the device, or why it is `not_measured`."""
     device, names = kind.making.device, " and ".join(files)
-    with keeping_threads(), numerics(device.precision), form.explaining(f"{names} cannot be run"):
+    with (
+        keeping_threads(),
+        numerics(device.precision),
+        warnings.catch_warnings(),
+        form.explaining(f"{names} cannot be run"),
+    ):
+        warnings.simplefilter("ignore")  # notices of the runtime about its own parts
         found: dict[str, Any] = {"parity": sample.check(kind.compute(form, partial), names, device.precision)}
     if reason := _why_not_measured(device, form):
         return found | {"not_measured": reason}
