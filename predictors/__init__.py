@@ -1,4 +1,4 @@
-"""Estimators from few measurements: arrays in, mean and standard deviation out."""
+"""Predictors for few training rows: arrays in, mean and standard deviation out."""
 
 from predictors import metrics
 from predictors.base import Predictor

@@ -1,8 +1,8 @@
-"""Types of the arrays that predictors work with."""
+"""Array types of the predictors."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Estimate = tuple[Floats, Floats]
-"""Mean [n] and standard deviation [n]."""
+"""Mean and standard deviation, each of shape [n]."""

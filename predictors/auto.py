@@ -1,4 +1,4 @@
-"""The predictor that suits the data at hand."""
+"""`auto`: a weighted mean of several predictors, with weights from cross-validation."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -13,18 +13,18 @@ from predictors.base import Predictor
 from predictors.folds import assign_folds
 from predictors.registry import create, register
 
-FEW_ROWS, MANY_ROWS = 40, 300  # few rows cannot spare a fifth of them; many tell enough in 3 folds, which cost half
+FEW_ROWS, MANY_ROWS = 40, 300  # 10 folds below, 3 from there on
 COSTLY = ("gradient_boosting",)
-COSTLY_ROWS = 30  # trees tell nothing from fewer
-UNEXPLAINED = 0.1  # share of the variance that others must leave unexplained for a costly candidate to be tried
+COSTLY_ROWS = 30  # fewest rows for which costly candidates are tried
+UNEXPLAINED = 0.1  # share of the variance that the others have to leave unexplained for them to be tried
 SMALLEST_WEIGHT = 0.05
-CAUTION = 3.0  # pull towards equal weights, in rows
-CALIBRATION_ROWS = 15.0  # rows that weigh as much as the belief that the candidates' own deviations are right
+CAUTION = 3.0  # rows that the shrinkage towards equal weights is worth
+CALIBRATION_ROWS = 15.0  # rows that the prior belief in the candidates' own deviations is worth
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Out-of-fold agreement of one candidate: rank correlations, and root mean squared error in the target's unit."""
+    """Out-of-fold scores of one candidate: rank correlations, and root mean squared error in the targets' unit."""
 
     kendall: float
     spearman: float
@@ -33,19 +33,24 @@ class Scores:
 
 @register("auto")
 class Auto(Predictor):
-    """A weighted mean of `candidates`, the better the heavier: stacking (Breiman 1996) by cross-validation.
+    """A weighted mean of candidate predictors: stacking (Breiman 1996) by cross-validation.
 
-    All candidates see the same folds (10 below 40 rows, 3 from 300 on, else 5; equal rows share a fold). The weights
-    minimise the squared error of the weighted out-of-fold estimates, are not negative and sum to 1; a pull towards
-    equal weights keeps the luck of few rows from deciding, and candidates of hardly any weight are left out. Gradient
-    boosting costs more than the others together: it is tried where these explain less than 90 % of the variance of 30
-    rows or more. With fewer than `min_rows` distinct rows, folds say nothing: the first candidate is taken.
+    All candidates have the same folds: 10 below 40 rows, 3 from 300 on, else 5; equal rows share a fold. The weights
+    minimise the squared error of the weighted out-of-fold estimates; they are not negative, sum to 1, and are shrunk
+    towards equal weights, which matters for few rows. Candidates with a weight below 0.05 are left out. Gradient
+    boosting takes longer than all others, and is tried only if these explain less than 90 % of the variance of 30 rows
+    or more. With fewer than `min_rows` distinct rows, the first candidate is taken without cross-validation.
 
-    The standard deviation joins those of the candidates and their disagreement. It is scaled so that the out-of-fold
-    errors are as large as it says, less so with few rows.
+    The variance is the mean of the candidates' variances plus the variance between their means. It is calibrated to the
+    out-of-fold errors, the more so the more rows there are.
 
-    Fitted: `weights_` (by name), `chosen_` (the heaviest, or "constant" if there was nothing to learn) and `scores_`,
-    one `Scores` per candidate that was tried (empty without cross-validation).
+    Fitted attributes: `weights_` (by name), `chosen_` (the name with the largest weight, or "constant" if there was
+    nothing to learn) and `scores_` (`Scores` by name of each candidate tried; empty without cross-validation).
+
+    Args:
+        candidates: names that `create` takes.
+        min_rows: number of distinct rows from which on candidates are compared.
+        random_state: of folds and candidates.
     """
 
     def __init__(
@@ -60,7 +65,7 @@ class Auto(Predictor):
         self.random_state = random_state
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """As in `Predictor`. Raises ValueError also for no or unknown candidates."""
+        """As in `Predictor`. Also raises ValueError for no or unknown candidates."""
         if not self.candidates:
             raise ValueError("candidates is empty: name at least one predictor")
         self.chosen_ = "constant"
@@ -118,7 +123,7 @@ class Auto(Predictor):
 
 
 def _stacked(means: Floats, z: Floats) -> Floats:
-    """Weights [candidates] of out-of-fold estimates [candidates, n]; those under `SMALLEST_WEIGHT` become 0."""
+    """Weights [candidates] from out-of-fold means [candidates, n] and targets z [n]; small ones become 0."""
     n_candidates = len(means)
     smallest_error = float(np.min(np.mean((means - z) ** 2, axis=1)))
     pull = np.sqrt(CAUTION * smallest_error)
@@ -131,6 +136,6 @@ def _stacked(means: Floats, z: Floats) -> Floats:
 
 
 def _std_factor(z: Floats, mean: Floats, std: Floats) -> float:
-    """What makes the out-of-fold errors as large as the standard deviations say."""
+    """Factor by which to multiply standard deviations so that they match the out-of-fold errors."""
     ratio = np.sqrt(np.mean(((z - mean) / np.maximum(std, np.finfo(np.float64).tiny)) ** 2))
     return float(max(ratio, 1e-3) ** (len(z) / (len(z) + CALIBRATION_ROWS)))

@@ -1,4 +1,4 @@
-"""What every predictor shares: input checks, scaling, and the data from which nothing can be learnt."""
+"""The base class of all predictors: input checks, preparation of the data, constant targets or features."""
 
 from typing import Self
 
@@ -15,20 +15,19 @@ PREDICTION_ROWS = 8192  # per step, to bound the memory of kernel matrices
 
 
 class Predictor(BaseEstimator):
-    """A scikit-learn estimator whose `predict` gives mean and standard deviation.
+    """A scikit-learn estimator whose `predict` returns mean and standard deviation.
 
-    A subclass writes `_fit` and `_predict`, which see prepared data: columns scaled to 0..1, one-hots as steps, warped
-    targets of mean 0 and standard deviation 1 (see `Preparation`). They are not called when all targets or all feature
-    rows are equal: then the predictor answers with mean and standard deviation of the targets (0 for a single row: it
-    says nothing about spread).
+    A subclass defines `_fit` and `_predict`, which get prepared data: columns scaled to 0..1, one-hots turned into
+    steps, warped targets of mean 0 and standard deviation 1 (see `Preparation`). They are not called if all targets, or
+    all rows of features, are equal: predictions are then mean and standard deviation of the targets (0 for one row).
 
-    Fitted: `preparation_`, `n_features_in_`.
+    Fitted attributes: `preparation_`, `n_features_in_`.
     """
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Learn from features [n, features] and targets [n], n >= 1.
+        """Learns from features X [n, features] and targets y [n], n >= 1.
 
-        Raises ValueError for wrong shapes and, with the row, for NaN or infinity.
+        Raises ValueError for other shapes, and for NaN or infinity, naming the row.
         """
         features = _finite("X", _matrix(X))
         targets = _targets(y, len(features))
@@ -36,14 +35,17 @@ class Predictor(BaseEstimator):
             return self._fitted(Preparation.of(features, targets), features, targets)
 
     def fit_prepared(self, X: Floats, z: Floats) -> Self:
-        """Learn from data that another predictor has prepared; predictions are of prepared targets as well."""
+        """Learns from features X [n, columns] and targets z [n] as another predictor's preparation left them.
+
+        Predictions are then of prepared targets, too.
+        """
         return self._fitted(Preparation.none(X, z), X, z)
 
     def predict(self, X: ArrayLike) -> Estimate:
-        """Mean [n] and standard deviation [n] of a new measurement, in the unit of the targets.
+        """Mean [n] and standard deviation [n] (noise included) of measurements for features X [n, features], n >= 1.
 
-        The mean is the median where the targets are warped. Raises NotFittedError before `fit`, ValueError for another
-        number of features than in `fit`, NaN or infinity.
+        In the unit of the targets; where these are warped, the mean is the median. Raises NotFittedError before `fit`,
+        ValueError for another number of features than in `fit`, NaN or infinity.
         """
         prepared, steps = self._steps(X)
         if prepared.is_constant:
@@ -54,7 +56,7 @@ class Predictor(BaseEstimator):
         return prepared.estimate(np.concatenate(means), np.concatenate(stds))
 
     def predict_mean(self, X: ArrayLike) -> Floats:
-        """The mean alone, as in `predict`; for some predictors much cheaper."""
+        """The mean [n] of `predict`; some predictors compute it much faster alone."""
         prepared, steps = self._steps(X)
         if prepared.is_constant:
             return np.full(sum(map(len, steps)), prepared.mean)
@@ -69,9 +71,13 @@ class Predictor(BaseEstimator):
         raise NotImplementedError(f"{type(self).__name__} must define _predict")
 
     def fit_out_of_fold(self, X: Floats, z: Floats, fold: NDArray[np.int64]) -> Estimate:
-        """Learn from prepared data that vary; estimates each row by predictors fitted on the other folds only.
+        """Learns from prepared data, and returns out-of-fold mean [n] and standard deviation [n] of the same rows.
 
-        `fold` [n] holds the number of each row's fold, see `predictors.folds`.
+        Args:
+            X: prepared features [n, columns], not all rows equal.
+            z: prepared targets [n], not all equal.
+            fold: number of the fold [n] of each row, see `predictors.folds`; a row is estimated by a predictor that is
+                fitted to the other folds.
         """
         self.fit_prepared(X, z)
         mean, std = np.empty(len(z)), np.empty(len(z))
@@ -82,14 +88,14 @@ class Predictor(BaseEstimator):
         return mean, std
 
     def _member(self) -> "Predictor":
-        """An unfitted predictor to learn from some of the rows that this one has learnt from."""
+        """An unfitted predictor with these settings, for a subset of the rows that this one has learnt from."""
         return clone(self)  # type: ignore[no-any-return]
 
     def _mean(self, X: Floats) -> Floats:
         return self._predict(X)[0]
 
     def _steps(self, X: ArrayLike) -> tuple[Preparation, list[Floats]]:
-        """The preparation, and features to predict for in parts of bounded size."""
+        """The preparation, and the features to predict in parts of bounded size."""
         check_is_fitted(self, "preparation_")
         features = _finite("X", _matrix(X))
         if features.shape[1] != self.n_features_in_:

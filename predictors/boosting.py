@@ -1,4 +1,4 @@
-"""Boosted trees."""
+"""Gradient-boosted trees."""
 
 from sklearn.ensemble import GradientBoostingRegressor
 
@@ -6,14 +6,19 @@ from predictors.arrays import Floats
 from predictors.crossfit import CrossFit
 from predictors.registry import register
 
-FEW_ROWS = 10  # below, a random 70 % of the rows may be none
+FEW_ROWS = 10  # below, each tree learns from all rows rather than a random 70 % of them
 
 
 @register("gradient_boosting")
 class GradientBoosting(CrossFit):
     """Stochastic gradient boosting of shallow trees (Friedman 2002), for targets with interactions and jumps.
 
-    Exact splits rather than histograms: one-hot columns have one split each, and few rows leave nothing to bin.
+    Args:
+        n_trees: number of trees.
+        depth: most splits from root to leaf.
+        learning_rate: shrinkage of each tree.
+        n_folds: of the cross-fitting, at least 2, see `CrossFit`.
+        random_state: of rows, columns and folds.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Standard deviations for models that give none."""
+"""Standard deviations by cross-fitting, for models without an uncertainty estimate of their own."""
 
 from typing import Any
 
@@ -12,11 +12,13 @@ from predictors.preparation import Preparation
 
 
 class CrossFit(Predictor):
-    """Base of predictors around a model without an uncertainty of its own.
+    """Base of predictors around a model that has no uncertainty estimate.
 
-    The mean comes from a model of all rows. The variance is the mean squared out-of-fold residual (noise and typical
-    model error) plus the variance between the fold models at the row asked for (doubt about this row).
-    A subclass writes `_model`, and `_tuned` if its model has settings to choose.
+    The mean is that of a model of all rows. The variance is the mean squared out-of-fold residual (noise and typical
+    error of the model) plus the variance between the models of the folds at the row to predict.
+    A subclass defines `_model`, and `_tuned` if its model has settings to choose.
+
+    Fitted attributes: `model_`, `members_` (one model per fold), `residual_` (root mean square) and `settings_`.
     """
 
     n_folds: int
@@ -39,9 +41,9 @@ class CrossFit(Predictor):
         return self.model_.predict(X), np.hypot(self.residual_, spread)
 
     def fit_out_of_fold(self, X: Floats, z: Floats, fold: NDArray[np.int64]) -> Estimate:
-        """As in `Predictor`, but settings are tuned once, on all rows, and the std is the residuals' in all rows.
+        """As in `Predictor`, but settings are tuned once, on all rows, and all rows have the same standard deviation.
 
-        Tuning a handful of settings on all rows flatters the result little, and spares a nested cross-validation.
+        To tune a handful of settings on all rows biases the estimates little, and saves a nested cross-validation.
         """
         self.n_features_in_, self.preparation_ = X.shape[1], Preparation.none(X, z)
         return self._fit_members(X, z, fold), np.full(len(z), self.residual_)

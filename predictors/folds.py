@@ -5,9 +5,10 @@ from numpy.typing import NDArray
 
 
 def assign_folds(X: NDArray[np.float64], n_folds: int, seed: int) -> NDArray[np.int64]:
-    """Fold number [n] of each row; equal rows share a fold, so no fold is tested on rows that it trained on.
+    """Number of the fold [n] of each row of X [n, columns], in 0..n_folds-1.
 
-    Folds hold equally many distinct rows (up to one). Fewer distinct rows than `n_folds` give one fold each.
+    Equal rows share a fold, so that no row is both trained on and tested. The numbers of distinct rows per fold differ
+    by one at most; fewer distinct rows than `n_folds` are a fold each.
     """
     _, group = np.unique(X, axis=0, return_inverse=True)
     n_groups = int(group.max()) + 1

@@ -1,4 +1,4 @@
-"""Gaussian process for few rows of many one-hot features."""
+"""Gaussian process regression for few rows of many one-hot features."""
 
 from typing import Any
 
@@ -14,18 +14,17 @@ MEMBER_STEPS = 10
 
 @register("gp")
 class GaussianProcess(Predictor):
-    """`predictors.process.Process` with one relevance per column.
+    """A `predictors.process.Process` with automatic relevance determination: one relevance per column.
 
-    More relevances than rows would overfit under plain marginal likelihood. Here each log relevance is drawn around
-    one common value, with standard deviation `relevance_spread`: 0 gives an isotropic kernel, and columns differ only
-    as far as the data demand. One start, with exact gradients at the cost of three matrix products, keeps a fit at a
-    fraction of a second up to some hundred rows.
+    Plain maximum likelihood would overfit with more relevances than rows. Here log relevances have a normal prior
+    around a common value, so that columns differ only as far as the data demand. A fit takes a fraction of a second up
+    to some hundred rows.
 
     Args:
-        relevance_spread: see above.
-        polynomial: whether a linear and a quadratic part are added to the stationary one.
-        max_iter: steps in search of the hyper-parameters.
-        max_optimised: they are found on at most that many random rows; all rows enter the posterior.
+        relevance_spread: standard deviation of that prior, at least 0; 0 gives an isotropic kernel.
+        polynomial: whether the kernel has a linear and a quadratic part beside the stationary one.
+        max_iter: most steps of the optimisation of the hyper-parameters.
+        max_optimised: most rows, drawn at random, for that optimisation, at least 2; the posterior has all rows.
         random_state: of these rows.
     """
 
@@ -48,7 +47,7 @@ class GaussianProcess(Predictor):
 
     @property
     def hyperparameters_(self) -> Hyperparameters:
-        """Of the fitted process, in units of the prepared targets' variance."""
+        """Hyper-parameters of the fitted process; variances in units of that of the prepared targets."""
         return self._process.hyperparameters
 
     def _fit(self, X: Floats, z: Floats) -> None:
@@ -70,7 +69,7 @@ class GaussianProcess(Predictor):
         return self._process.mean(X)
 
     def _member(self) -> "GaussianProcess":
-        """Starts where this one ended, and needs few steps from there."""
+        """An unfitted process whose optimisation starts from this one's hyper-parameters, and takes few steps."""
         settings: dict[str, Any] = self.get_params()
         member = GaussianProcess(**settings | {"max_iter": min(self.max_iter, MEMBER_STEPS)})
         if not self.preparation_.is_constant:

@@ -1,7 +1,7 @@
-"""How well predictions agree with measurements.
+"""Metrics of predictions against measurements.
 
-Every function takes measured values `y` and predictions `prediction`, both [n], and returns a float. All raise
-ValueError for empty input, different lengths, NaN or infinity.
+Each takes measured values `y` [n] and predictions `prediction` [n], n >= 1, and returns a float. All raise ValueError
+for empty input, different lengths, NaN or infinity.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from scipy import stats
 
 
 def mape(y: ArrayLike, prediction: ArrayLike) -> float:
-    """Mean absolute percentage error, in percent. A measured 0 that is not predicted exactly gives infinity."""
+    """Mean absolute percentage error, in percent; infinite if a measured 0 is not predicted exactly."""
     measured, predicted = _checked(y, prediction)
     error = np.abs(predicted - measured)
     relative = np.full(len(error), np.inf)
@@ -26,7 +26,7 @@ def rmse(y: ArrayLike, prediction: ArrayLike) -> float:
 
 
 def r2(y: ArrayLike, prediction: ArrayLike) -> float:
-    """Share of variance explained. Constant `y` gives 1 if predicted exactly, else 0."""
+    """Coefficient of determination (share of variance explained); for constant `y` 1 if predicted exactly, else 0."""
     measured, predicted = _checked(y, prediction)
     residual = float(np.sum((predicted - measured) ** 2))
     total = float(np.sum((measured - measured.mean()) ** 2))
@@ -36,7 +36,7 @@ def r2(y: ArrayLike, prediction: ArrayLike) -> float:
 
 
 def spearman(y: ArrayLike, prediction: ArrayLike) -> float:
-    """Rank correlation, ties given their mean rank. A constant side orders nothing: 0."""
+    """Spearman's rank correlation, with mean ranks for ties; 0 if either side is constant."""
     measured, predicted = _checked(y, prediction)
     if _constant(measured) or _constant(predicted):
         return 0.0
@@ -44,7 +44,7 @@ def spearman(y: ArrayLike, prediction: ArrayLike) -> float:
 
 
 def kendall(y: ArrayLike, prediction: ArrayLike) -> float:
-    """Kendall's tau-b. A constant side orders nothing: 0."""
+    """Kendall's tau-b; 0 if either side is constant."""
     measured, predicted = _checked(y, prediction)
     if _constant(measured) or _constant(predicted):
         return 0.0
@@ -52,9 +52,9 @@ def kendall(y: ArrayLike, prediction: ArrayLike) -> float:
 
 
 def coverage(y: ArrayLike, mean: ArrayLike, std: ArrayLike, level: float = 0.9) -> float:
-    """Share of measurements inside the central normal interval of probability `level`; a calibrated std gives `level`.
+    """Share of measurements within the central normal interval of probability `level` around `mean`.
 
-    Raises ValueError also for a negative `std` or a `level` outside (0, 1).
+    A calibrated `std` gives `level`. Also raises ValueError for a negative `std`, or a `level` outside (0, 1).
     """
     measured, predicted = _checked(y, mean)
     spread = _checked(y, std)[1]

@@ -75,8 +75,8 @@ class Mixture:
         if n >= FEWEST_TO_LEAVE_OUT:
             left_out, fold = np.empty(n), np.arange(n) % N_FOLDS
             for k in range(min(n, N_FOLDS)):
-                told = cls._of(drawn, sources[fold != k], parts[fold != k], targets[fold != k])
-                left_out[fold == k] = told.predict(sources[fold == k], parts[fold == k])
+                member = cls._of(drawn, sources[fold != k], parts[fold != k], targets[fold != k])
+                left_out[fold == k] = member.predict(sources[fold == k], parts[fold == k])
         return replace(cls._of(drawn, sources, parts, targets), left_out=left_out)
 
     @classmethod

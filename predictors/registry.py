@@ -1,4 +1,4 @@
-"""Predictors by name. Every module of this package registers its own, so a new predictor is one new file."""
+"""Predictors by name. The modules of this package register their own: a new predictor is one new file."""
 
 import importlib
 import pkgutil

@@ -1,4 +1,4 @@
-"""Linear predictor."""
+"""Linear regression."""
 
 from sklearn.linear_model import BayesianRidge
 
@@ -9,9 +9,10 @@ from predictors.registry import register
 
 @register("ridge")
 class Ridge(Predictor):
-    """Bayesian ridge: penalty and noise by marginal likelihood (MacKay 1992), so it needs no cross-validation.
+    """Bayesian ridge regression: penalty and noise maximise the marginal likelihood (MacKay 1992).
 
-    `max_iter` bounds the steps of that maximisation.
+    Args:
+        max_iter: most steps of that maximisation.
     """
 
     def __init__(self, max_iter: int = 300) -> None:

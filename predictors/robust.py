@@ -1,4 +1,4 @@
-"""A predictor of what most measurements say, where a part of them was disturbed."""
+"""Robust regression, for measurements of which a minority was disturbed."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,19 +17,25 @@ MAD_TO_STD = 1.4826
 
 @register("robust")
 class Robust(Predictor):
-    """Sets rows aside whose measurement lies far from what the others predict, and learns from the rest.
+    """Leaves out rows whose targets are far from what the other rows predict, and learns from the rest.
 
     For measurements of which a minority was disturbed, as when a machine was slow for an hour: least trimmed squares
-    (Rousseeuw 1984), on out-of-fold residuals. Rows further from the median residual than `cut` robust standard
-    deviations (from the median absolute deviation) are set aside, until the choice hardly changes. The standard
-    deviation is that of undisturbed measurements.
+    (Rousseeuw 1984) on out-of-fold residuals. Rows whose residual is further from the median than `cut` robust standard
+    deviations (by the median absolute deviation) are left out; this is repeated until the choice hardly changes. The
+    predicted standard deviation is that of undisturbed measurements.
 
-    Fitted: `kept_` [n], which rows were learnt from; `left_out_` [n], what predictors that had not seen a row say of
-    it, in the unit of the targets.
+    Fitted attributes: `kept_` [n], which rows it has learnt from; `left_out_` [n], a prediction of each row by a
+    predictor that was not fitted to it, in the unit of the targets.
+
+    Args:
+        base: a name that `create` takes.
+        cut: in robust standard deviations, greater than 0.
+        n_folds: at least 2.
+        random_state: of the folds.
     """
 
     def __init__(self, base: str = "gp", cut: float = 3.5, n_folds: int = 3, random_state: int = 0) -> None:
-        """Settings are checked in `fit`; `base` is a name that `predictors.create` takes."""
+        """Settings are checked in `fit`."""
         self.base = base
         self.cut = cut
         self.n_folds = n_folds
@@ -61,7 +67,7 @@ class Robust(Predictor):
         return mean
 
     def _left_out(self, X: Floats, z: Floats, fold: NDArray[np.int64], kept: NDArray[np.bool_]) -> Floats:
-        """Fits to the rows that are kept; predictions [n], none by a predictor that was fitted to the row itself."""
+        """Fits to the kept rows, and returns predictions [n], each by a predictor that was not fitted to the row."""
         predicted = np.empty(len(z))
         predicted[kept], _ = self.predictor_.fit_out_of_fold(X[kept], z[kept], fold[kept])
         if not kept.all():

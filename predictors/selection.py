@@ -1,4 +1,4 @@
-"""Columns that must earn their place: descriptors that may or may not tell something about the targets."""
+"""Feature selection: keeps those optional columns that help in cross-validation."""
 
 from typing import Any
 
@@ -12,27 +12,27 @@ from predictors.folds import assign_folds
 from predictors.preparation import Preparation
 from predictors.registry import create
 
-FEWEST_ROWS = 8  # distinct ones; below, folds say nothing and every column stays
-MOST_ROWS = 200  # to judge by: more cost more than they tell
-CERTAINTY = 0.5  # standard errors by which leaving a column out must make the estimates worse,
-BENEFIT_OF_DOUBT = 20.0  # less this over the number of rows: few rows must speak against a column to have it out
+FEWEST_ROWS = 8  # distinct rows below which every column is kept
+MOST_ROWS = 200  # most rows to judge by
+CERTAINTY = 0.5  # standard errors by which errors must be worse without a column for it to be kept,
+BENEFIT_OF_DOUBT = 20.0  # less this over the number of rows
 
 
 class Selective(Predictor):
-    """A predictor of which the last `n_optional` columns are learnt from only where cross-validation says they help.
+    """A predictor that learns from the last `n_optional` columns only as far as they help in cross-validation.
 
-    Backward elimination, one column after the other from the last: a column goes unless the out-of-fold squared errors
-    are worse without it, by half the standard error of the difference where rows are many. Below 40 rows it stays even
-    so, unless they are better without it, and the surer the fewer: folds of few rows say little. Errors are those of
-    the predictor named `judge`, which has to be quick, on up to 200 rows.
+    Backward elimination from the last column to the first. With many rows, a column is dropped unless the out-of-fold
+    squared errors are worse without it by half the standard error of the difference. Folds of few rows say little, so
+    below 40 rows a column is dropped only if errors are better without it, by a margin that grows as rows get fewer.
+    Errors are those of the predictor `judge`, on up to 200 rows.
 
-    Fitted: `kept_` [n_optional], which of the columns are learnt from, and `predictor_`, that has learnt from them.
+    Fitted attributes: `kept_` [n_optional], which optional columns are used; `predictor_`, fitted to what is used.
 
     Args:
         base: a name that `predictors.create` takes, or an unfitted predictor.
-        n_optional: how many columns of X, the last ones, may be left out; the others always stay.
-        judge: a name that `predictors.create` takes.
-        random_state: decides rows and folds.
+        n_optional: number of columns at the end of X that may be dropped; all others are used.
+        judge: a name that `predictors.create` takes; should be quick to fit.
+        random_state: of rows and folds.
     """
 
     def __init__(self, base: Any = "auto", n_optional: int = 0, judge: str = "gp", random_state: int = 0) -> None:
@@ -42,7 +42,7 @@ class Selective(Predictor):
         self.random_state = random_state
 
     def predict(self, X: Any) -> Estimate:
-        """As in `Predictor`; columns that were left out may hold anything finite."""
+        """As in `Predictor`. Columns that are not used may hold any finite values."""
         self._steps(X)  # checks
         mean, std = self.predictor_.predict(self._columns(X))
         return np.asarray(mean, dtype=np.float64), np.asarray(std, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Ordered choices behind one-hot columns: steps tell a predictor that neighbouring values are alike."""
+"""Step coding of one-hot columns: tells a predictor that neighbouring values of an ordered choice are alike."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,11 +7,11 @@ from predictors.arrays import Floats
 
 
 def one_hot_runs(X: Floats) -> list[slice]:
-    """Runs of neighbouring columns that are one gene's one-hots, as far as the rows `X` [n, columns] tell.
+    """Runs of neighbouring columns that are probably the one-hots of a gene, guessed from rows X [n, columns].
 
-    No row has two ones in a run; a run begins and ends with a column that is not all zero. Runs of which every row has
-    exactly one come first, so that a gene that is always active ends where it should; what is left is grouped from
-    left to right. Columns with other values than 0 and 1 are in no run.
+    No row has two ones in a run, and its first and last column are not all zero. Runs in which every row has exactly
+    one are found first, as they are genes that are always active; then the rest is grouped from left to right. Columns
+    with other values than 0 and 1 are in no run.
     """
     binary = ((X == 0.0) | (X == 1.0)).all(axis=0)
     full = _runs(X, binary, full=True)
@@ -22,9 +22,10 @@ def one_hot_runs(X: Floats) -> list[slice]:
 
 
 def step_matrix(X: Floats) -> Floats:
-    """Matrix [columns, columns] that turns one-hots into steps: column `v` of a gene becomes "at least value `v`".
+    """Matrix [columns, columns] that turns one-hots into steps: `X @ matrix`.
 
-    The first column of a gene becomes "active". Columns in no run stay as they are.
+    Column v of a gene becomes 1 for values of at least v; so its first column says whether the gene is active. Columns
+    in no run do not change.
     """
     matrix = np.eye(X.shape[1])
     for run in one_hot_runs(X):
@@ -34,7 +35,7 @@ def step_matrix(X: Floats) -> Floats:
 
 
 def _runs(X: Floats, usable: NDArray[np.bool_], full: bool) -> list[slice]:
-    """Longest runs of two or more usable columns from left to right; with `full` those of which each row has a one."""
+    """Longest runs of at least two usable columns, from left to right; with `full` only runs with a one in each row."""
     runs, start = [], 0
     while start < len(usable):
         stop, ones = start, np.zeros(len(X))

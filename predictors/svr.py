@@ -1,4 +1,4 @@
-"""Support vectors."""
+"""Support vector regression."""
 
 from itertools import product
 
@@ -11,15 +11,19 @@ from predictors.folds import assign_folds
 from predictors.registry import register
 
 TUNING_FOLDS = 3
-TUNING_ROWS = 400  # the best settings hardly move with more rows, the time to find them does
+TUNING_ROWS = 400  # most rows to tune on
 
 
 @register("svr")
 class SupportVectors(CrossFit):
-    """Epsilon-insensitive regression with an RBF kernel.
+    """Epsilon-insensitive support vector regression with an RBF kernel, tuned by cross-validation on a small grid.
 
-    Penalty `C` and kernel width are chosen from a small grid by cross-validated squared error; `gammas` are in units of
-    one over the mean squared distance of two rows. `epsilon` is in units of the targets' standard deviation.
+    Args:
+        C: penalties to choose from.
+        gammas: kernel coefficients to choose from, in units of one over the mean squared distance between rows.
+        epsilon: half width of the insensitive tube, in standard deviations of the targets.
+        n_folds: of the cross-fitting, at least 2, see `CrossFit`.
+        random_state: of folds and rows.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""One thread for small problems: on a busy machine, threads that wait for each other cost far more than they save."""
+"""Limits numerical libraries to one thread, which is faster for small problems, most of all on a busy machine."""
 
 from functools import cache
 from typing import Any
@@ -12,5 +12,5 @@ def _controller() -> ThreadpoolController:
 
 
 def one_thread() -> Any:
-    """A context in which the linear algebra libraries use one thread."""
+    """A context manager within which linear algebra libraries use one thread."""
     return _controller().limit(limits=1)

@@ -1,4 +1,4 @@
-"""Targets on a scale on which they add up: latencies multiply, accuracies saturate."""
+"""Warped targets: a scale on which effects add up, although latencies multiply and accuracies saturate."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -9,7 +9,7 @@ from predictors.arrays import Estimate, Floats
 
 EXPONENTS = np.linspace(-1.0, 1.0, 21)
 PRIOR_STD = 0.3
-"""Of the exponent, around 0 (no warp): a few rows do not bend the scale."""
+"""Standard deviation of the prior of the exponent around 0 (no warp), which matters for few rows."""
 
 _NOISE_TO_SIGNAL = np.exp(np.linspace(-8.0, 6.0, 15))
 _REACH = 3.0
@@ -18,15 +18,14 @@ _STRAIGHT = 1e-6
 
 @dataclass(frozen=True)
 class Warp:
-    """The exponential transformation (Manly 1976) of standardised targets: (exp(a z) - 1) / a, or z where a = 0.
+    """The exponential transformation (Manly 1976) of standardised targets z: (exp(a z) - 1) / a, or z for a = 0.
 
-    Beyond the range of the targets, plus one standard deviation, it goes on as a straight line: an extrapolation of a
-    logarithm has no bound.
+    It continues as a straight line below `low` and above `high`, so that extrapolations stay bounded.
 
     Args:
         exponent: a; negative for targets that multiply, positive for targets that saturate towards large values.
-        low: smallest target.
-        high: largest target.
+        low: where the lower line begins: one standard deviation below the smallest target.
+        high: where the upper line begins: one standard deviation above the largest target.
     """
 
     exponent: float = 0.0
@@ -35,7 +34,7 @@ class Warp:
 
     @classmethod
     def of(cls, z: Floats, exponent: float) -> Self:
-        """For targets z [n] of mean 0 and standard deviation 1."""
+        """The warp with this exponent for targets z [n] of mean 0 and standard deviation 1."""
         return cls(exponent, float(z.min()) - 1.0, float(z.max()) + 1.0)
 
     def forward(self, z: Floats) -> Floats:
@@ -61,10 +60,11 @@ class Warp:
 
 
 def evidence(X: Floats, z: Floats) -> Floats:
-    """Log posterior, up to a constant, of each of `EXPONENTS` if warped targets are nearly additive in X [n, columns].
+    """Log posterior, up to a constant, of each of `EXPONENTS` for features X [n, columns] and targets z [n] of mean 0.
 
-    A Gaussian process whose Matérn 5/2 kernel reaches three times as far as rows lie apart; its marginal likelihood is
-    maximised over the variance and averaged over the share of noise. The warp's Jacobian drops out, as z sums to zero.
+    The model of the warped targets is a Gaussian process with a Matérn 5/2 kernel whose length scale is three times the
+    typical distance of rows, so nearly additive. The likelihood is maximised over the variance and averaged over the
+    share of noise. The Jacobian of the warp cancels, as z sums to zero.
     """
     eigenvalues, vectors = np.linalg.eigh(_centred_kernel(X))
     variances = np.maximum(eigenvalues, 0.0) + _NOISE_TO_SIGNAL[:, None]  # [shares, n]

@@ -1,7 +1,7 @@
 """Descriptors: numbers that predictors learn from beside the genes, such as costs, depth and training-free proxies."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +77,7 @@ class Descriptors:
     @classmethod
     def of(cls, items: Sequence[Descriptor]) -> "Descriptors":
         """Descriptors in any order. Raises SearchError for anything else, or repeated names."""
-        if isinstance(items, Descriptor) or not all(isinstance(item, Descriptor) for item in items):
+        if not isinstance(items, Iterable) or not all(isinstance(item, Descriptor) for item in items):
             raise SearchError(f"descriptors must be a list of search.Descriptor, got {items!r}")
         names = [item.name for item in items]
         if len(set(names)) != len(names):

@@ -1,4 +1,4 @@
-"""Command lines as people write them, made ready for Hydra's grammar."""
+"""Prepares command lines, as people write them, for Hydra's grammar."""
 
 import re
 from collections.abc import Sequence
@@ -14,11 +14,15 @@ _WITH_PATH = ("--config-dir", "-cd", "--config-path", "-cp")
 
 
 def prepared(arguments: Sequence[str], *, acts: bool = False) -> list[str]:
-    """The arguments with settings after options, and values quoted where Hydra could not read them.
+    """The arguments for Hydra: options first, then settings, with values quoted that Hydra could not parse.
 
-    A word that belongs to no option, as in `supernet-profile bundle`, is the setting `action` of an application that
-    `acts` in several ways.
-    The folder of each job of a multirun is named after what varies between the jobs alone, as in `hardware=torch_cpu`.
+    In a multirun, the folder of each job is named after the settings that vary between jobs, as in
+    `hardware=torch_cpu`.
+
+    Args:
+        arguments: of the command line, without the program.
+        acts: whether the application has a setting `action`, which a word by itself stands for, as in
+            `supernet-profile bundle`.
     """
     before = ["", *arguments]
     arguments = [
@@ -35,7 +39,7 @@ def prepared(arguments: Sequence[str], *, acts: bool = False) -> list[str]:
 
 
 def _quoted(argument: str) -> str:
-    """Comparisons as in `where=latency <= 5` and JSON objects are quoted; a leading `~/` is the home folder."""
+    """The argument with comparisons (`where=latency <= 5`) and JSON objects quoted, and a leading `~/` expanded."""
     match = _SETTING.fullmatch(argument)
     if match is None:
         return argument

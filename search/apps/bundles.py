@@ -1,4 +1,4 @@
-"""Deploys found sub-networks together with what is known of them."""
+"""Deploys sub-networks of a search, with their predicted and measured metrics."""
 
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -17,7 +17,7 @@ _DECISIVE = "supernet-search torch timm transformers tokenizers sacrebleu pymoo 
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of what decides a search's results: not of what runs from its sources without being installed."""
+    """Versions of the installed packages that influence the results of a search."""
     found = {}
     for name in _DECISIVE.split():
         with suppress(PackageNotFoundError):
@@ -26,7 +26,16 @@ def package_versions() -> dict[str, str]:
 
 
 def deploy_row(setup: Setup, row: "pd.Series[Any]", folder: Path, format: str | None = None) -> Path:
-    """Writes the bundle of a row of `Result.frame`: predictions and validation are those of the search."""
+    """Writes the bundle of an evaluated architecture, with the search's predictions and validation; returns the folder.
+
+    Args:
+        setup: of the search.
+        row: of `Result.frame`, or of a table that `search.apps.tables` read.
+        folder: of the bundle.
+        format: of the model file; None: the one that the device's backend runs.
+
+    Raises SearchError where the format does not compute what PyTorch does.
+    """
     validation, accuracy = f"validation_{setup.metric}", setup.accuracy_among(list(row.index)) or "accuracy"
     metrics = {f"predicted_{accuracy}": validation, "predicted_measured_latency": "latency_ms", "latency": "latency_ms"}
     predicted = {metrics[name]: float(row[name]) for name in metrics if name in row and pd.notna(row[name])}
@@ -35,7 +44,7 @@ def deploy_row(setup: Setup, row: "pd.Series[Any]", folder: Path, format: str | 
 
 
 def deploy_architecture(setup: Setup, architecture: Architecture, folder: Path, format: str | None = None) -> Path:
-    """Writes the bundle of an architecture that no search measured."""
+    """As `deploy_row` for an architecture that no search measured: it is validated now."""
     predicted = {"latency_ms": float(setup.table.latency([architecture])[0])} if setup.ready_table else {}
     _, metrics = validated(setup.net, architecture, setup.task)
     measured = {f"validation_{name}": value for name, value in metrics.items()}
@@ -50,10 +59,7 @@ def _deployed(
     measured: dict[str, float],
     format: str | None,
 ) -> Path:
-    """The bundle with the metrics of the test split, which no search sees, where there is one.
-
-    Raises SearchError where the format does not compute what PyTorch does.
-    """
+    """Writes the bundle, with metrics of the test split (which no search sees) where the task has one."""
     model = None
     if "test" in getattr(setup.task, "splits", ("test",)):
         model, tested = validated(setup.net, architecture, setup.task, split="test")

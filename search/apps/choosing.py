@@ -1,4 +1,4 @@
-"""Which rows of a front to deploy."""
+"""Chooses which sub-networks of a front to deploy."""
 
 import logging
 from collections.abc import Iterable
@@ -12,11 +12,11 @@ from search.errors import SearchError
 logger = logging.getLogger(__name__)
 
 Choice = str | int | list[int] | ListConfig | None
-"""Of ranks of a front: "ends" (fastest, middle and most accurate), "all", "none", one rank or several; None: none."""
+"""A choice of ranks of a front: "ends" (fastest, middle, most accurate), "all", a rank or several; "none" or None."""
 
 
 def require_choice(choice: Choice, setting: str = "deploy") -> None:
-    """Raises SearchError, which names the setting, unless this is a choice of ranks."""
+    """Raises SearchError, which names the setting, for anything but a choice of ranks."""
     if choice in (None, "none", "all", "ends"):
         return
     ranks: Any = choice if isinstance(choice, (list, ListConfig)) else [choice]
@@ -25,7 +25,7 @@ def require_choice(choice: Choice, setting: str = "deploy") -> None:
 
 
 def chosen_ranks(choice: Choice, n_front: int) -> list[int]:
-    """Ranks of a front of this length; those beyond it are left out with a warning."""
+    """The chosen ranks of a front of `n_front` sub-networks; ranks beyond it are left out with a warning."""
     require_choice(choice)
     if choice in (None, "none") or n_front == 0:
         return []
@@ -40,9 +40,15 @@ def chosen_ranks(choice: Choice, n_front: int) -> list[int]:
 
 
 def of_device(setting: Any, device: str, devices: Iterable[str], name: str) -> Any:
-    """A setting's value for one device: its own out of a mapping by device, or the one for all.
+    """The value of a setting for one device.
 
-    Raises SearchError, which calls the setting by `name`, for a mapping that names a device there is not.
+    Args:
+        setting: one value for all devices, or a mapping by device.
+        device: its name.
+        devices: names of all devices.
+        name: of the setting, for messages.
+
+    Raises SearchError for a mapping that names an unknown device.
     """
     if not hasattr(setting, "keys"):
         return setting
@@ -52,9 +58,11 @@ def of_device(setting: Any, device: str, devices: Iterable[str], name: str) -> A
 
 
 def where_of(where: str, device: str, devices: list[str]) -> dict[str, tuple[str, float]]:
-    """Constraints that hold for one device: those of all, and those of its own as in `latency@phone <= 5`.
+    """The constraints in a text that hold for one device, by quantity: `{"latency": ("<=", 5.0)}`.
 
-    Raises SearchError for one of a device there is not, ConstraintError for what cannot be read.
+    `latency <= 5` holds for all devices, `latency@phone <= 5` for one of them, and goes before the former there.
+
+    Raises SearchError for an unknown device, ConstraintError for a text that cannot be read.
     """
     found: dict[str, tuple[str, float]] = {}
     for name, bound in parsed(where).items():

@@ -1,4 +1,4 @@
-"""Constraints as people write them: `latency <= 5 and accuracy >= 97`."""
+"""Parses constraints as people write them: `latency <= 5 and accuracy >= 97`."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""`supernet-deploy`: bundles of sub-networks of a finished search, chosen by rank, id, constraint, or given by hand."""
+"""`supernet-deploy`: bundles of sub-networks of a finished search, chosen by rank, id or constraint, or any other."""
 
 import hashlib
 import json
@@ -24,9 +24,9 @@ _WAYS = ("rank", "id", "where", "architecture")
 
 
 def run(config: DictConfig) -> None:
-    """Deploys sub-networks of a search, or of each search below a multirun's folder, for each of its devices.
+    """Deploys sub-networks of a search, or of every search in a multirun's folder, for each of its devices.
 
-    Everything that can be refused is refused before the first bundle is made; where one fails, those before it stay.
+    Settings are checked for all bundles before the first one is made. If a bundle fails, those before it stay.
     """
     top = Path(config.search).resolve()
     output = Path(config.output).resolve() if config.output else None
@@ -51,14 +51,19 @@ def run(config: DictConfig) -> None:
 
 @dataclass(frozen=True)
 class Planned:
-    """A bundle of a search that is about to be made."""
+    """A bundle to be made.
+
+    Args:
+        search: that it is of.
+        make: writes the bundle, and returns its folder.
+    """
 
     search: Finished
     make: Callable[[], Path]
 
 
 def _planned(config: DictConfig, top: Path, output: Path | None) -> Iterator[Planned]:
-    """The bundles of all searches and devices. Raises for anything that could be refused later."""
+    """The bundles of all searches and devices. Raises SearchError for settings that do not fit them or each other."""
     given = [name for name in _WAYS if config[name] is not None]
     if len(given) > 1:
         raise SearchError(
@@ -95,16 +100,16 @@ def _by_hand(setup: Setup, given: dict[str, Any], folder: Path, format: str | No
 
 
 def _shown(top: Path, output: Path | None) -> Path:
-    """The folder whose bundles the overview shows: of one search, of a multirun, or the one that was asked for."""
+    """The folder whose bundles the overview shows: the configured output, else that of the search or multirun."""
     if output is not None:
         return output
     return top / "bundle" if (top / "results.csv").exists() else top
 
 
 def read_architecture(given: Any) -> dict[str, Any]:
-    """A mapping out of JSON text, a JSON file (that of a bundle as well), or Hydra's own notation.
+    """An architecture as a mapping, from JSON text, a JSON file (of a bundle, too), or a mapping in Hydra's notation.
 
-    Raises SearchError where it is none of them.
+    Raises SearchError for anything else, OSError for a file that cannot be read.
     """
     if isinstance(given, DictConfig):
         given = OmegaConf.to_container(given)
@@ -125,7 +130,7 @@ def _parsed_json(given: str) -> Any:
 
 
 def say(bundle: Path) -> None:
-    """Prints where a bundle is, and how good its sub-network is."""
+    """Prints the folder of a bundle, and the metrics of its sub-network."""
     metrics = json.loads((bundle / "metrics.json").read_text(encoding="utf-8"))
     facts = [f"{name} {value:.4g}" for name, value in metrics["measured"].items()]
     if "latency" in metrics:

@@ -1,4 +1,4 @@
-"""Several devices in one search: from names of configurations to settings."""
+"""Several devices in one search: composes the configurations that the setting `devices` names."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,10 +11,12 @@ from search.errors import SearchError
 
 
 def with_devices(config: DictConfig, folder: Path) -> DictConfig:
-    """The configuration with settings in place of the names in `devices`; kept in the folder, for what comes after.
+    """The configuration with the settings of each device in place of its name in `devices`.
 
-    Each name is an option of the group `hardware`; other settings of the command line, as `hardware.threads=2`, hold
-    for all of them. Raises SearchError for something else than a list of names.
+    A name is an option of the group `hardware`; further settings, as `hardware.threads=2`, hold for all devices. The
+    result is written to `.hydra/config.yaml` in the folder, where a later deployment reads it.
+
+    Raises SearchError where `devices` is no list of distinct names, or `hardware` is given as well.
     """
     if "hardware" not in HydraConfig.get().runtime.choices:  # Hydra merges what it is given as a list
         raise SearchError("hardware takes one device: give devices=[a,b] for one search, -m hardware=a,b for several")

@@ -1,4 +1,4 @@
-"""Devices that are elsewhere, as `supernet-profile` reaches them."""
+"""`supernet-profile` on devices elsewhere: over SSH, or by a bundle that is carried there."""
 
 import logging
 import shlex
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 def bundle_folder(setup: Setup) -> Path:
-    """The configured one, or one in the output folder."""
+    """The folder of the profile bundle: the configured one, else one in the output folder."""
     given = setup.config.bundle
     return Path(given) if given else setup.folder / f"profile_{setup.device.name}"
 
@@ -36,7 +36,7 @@ def profile_on_host(setup: Setup, write: Callable[[Path], None]) -> None:
 
 
 def say_how_to_profile(folder: Path, settings: str = "") -> None:
-    """Prints what to do with a bundle."""
+    """Prints how to run a profile bundle, and the command that imports its results, with these settings."""
     Console().print(
         f"{folder}\n"
         "1. copy this folder to the device and run there: python3 profile.py\n"

@@ -1,4 +1,4 @@
-"""Finished searches: what they were for, and the sub-networks that a deployment picks of them."""
+"""Finished searches, read from their folders: configuration, devices, and the sub-networks to deploy."""
 
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager, nullcontext
@@ -18,13 +18,13 @@ from search.report import front_file
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished search as one device sees it.
+    """A finished search, for one of its devices.
 
     Args:
         folder: of the search.
-        setup: what its configuration names.
-        cwd: the folder that it was started in.
-        devices: names of all that it was for.
+        setup: made from its configuration, for this device.
+        cwd: the folder in which it was started.
+        devices: names of all its devices.
     """
 
     folder: Path
@@ -34,9 +34,9 @@ class Finished:
 
     @classmethod
     def parts(cls, folder: Path, devices: list[str] | None) -> "list[Finished]":
-        """Reads what the search left, for each of its devices or for some; latency tables are those that it kept.
+        """The search in a folder, once for each of these devices (None: all). Latency tables are those it kept there.
 
-        Raises SearchError naming the devices there are.
+        Raises SearchError for an unknown device, naming the devices there are.
         """
         setup = Setup(DictConfig(OmegaConf.load(folder / ".hydra" / "config.yaml")), folder)
         hydra = folder / ".hydra" / "hydra.yaml"
@@ -57,14 +57,14 @@ class Finished:
 
     @contextmanager
     def there(self) -> Iterator[None]:
-        """Within the folder that it was started in, where that is still there: paths in its configuration hold."""
+        """Changes to the folder in which the search was started, if it exists, so that relative paths are valid."""
         with chdir(self.cwd) if self.cwd.is_dir() else nullcontext():
             yield
 
     def rows(self, config: DictConfig) -> "Iterator[tuple[str, pd.Series[Any]]]":
-        """Names of bundles' folders and the rows of results that `rank`, `id` or `where` selects.
+        """The rows that `rank`, `id` or `where` selects, each after the name for the folder of its bundle.
 
-        Without any of them, what the search deployed; where that is nothing, the ends of the front.
+        Without any of these settings, the rows that the search deployed; if it deployed none, the ends of the front.
         """
         if config.id is not None:
             yield f"id-{config.id}", self._measured(config.id)
@@ -97,7 +97,7 @@ class Finished:
 
 
 def finished_searches(folder: Path) -> list[Path]:
-    """The folder of a search, or those below the folder of a multirun. Raises SearchError where there is none."""
+    """The folder itself if it is that of a search, else the searches below it. Raises SearchError if there are none."""
     found = [results.parent for results in sorted(folder.rglob("results.csv"))]
     found = [path for path in found if (path / ".hydra" / "config.yaml").exists()]
     if not found:

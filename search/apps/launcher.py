@@ -1,4 +1,4 @@
-"""Runs an application under Hydra and turns a user's mistakes into one clear line and exit code 2."""
+"""Runs an application under Hydra; a user's mistake ends in one line of text and exit code 2."""
 
 import importlib
 import logging
@@ -26,8 +26,8 @@ _MISTAKES = (ValueError, OSError, HydraException, OmegaConfBaseException)
 def launch(name: str) -> None:
     """Composes `conf/<name>.yaml` with the command line and calls `search.apps.<name>_app.run(config)`.
 
-    Exits with 0, with 2 for a mistake in the input (what was measured is kept), with 1 for an error of ours, with 130
-    when interrupted. `HYDRA_FULL_ERROR=1` shows the traceback of mistakes as well.
+    Exit codes: 0 for success, 2 for a mistake in the input (measurements are kept), 1 for an error in this package, 130
+    for an interrupt. With `HYDRA_FULL_ERROR=1` the traceback of a mistake is shown, too.
     """
     mistakes: list[tuple[str, Exception]] = []
     if "" not in sys.path:
@@ -50,7 +50,7 @@ def launch(name: str) -> None:
 
 
 def _job(name: str, mistakes: list[tuple[str, Exception]]) -> Callable[[Any], None]:
-    """What Hydra runs, once or for each job of a multirun; a mistake in one job leaves the others alone."""
+    """The function that Hydra runs for each job of a multirun, or once; a mistake in one job stops no other."""
 
     def job(config: Any) -> None:
         try:
@@ -65,7 +65,7 @@ def _job(name: str, mistakes: list[tuple[str, Exception]]) -> Callable[[Any], No
 
 @contextmanager
 def _errors_passed_on() -> Iterator[None]:
-    """Makes Hydra raise instead of printing, and logging stay silent about a log file on a full disk."""
+    """Makes Hydra raise errors instead of printing them, and logging silent about a log file on a full disk."""
     before, logging.raiseExceptions = (os.environ.get(_FULL_ERROR), logging.raiseExceptions), False
     os.environ[_FULL_ERROR] = "1"
     try:

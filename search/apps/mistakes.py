@@ -1,4 +1,4 @@
-"""What to tell a user whose input was refused: one line that names what was wrong and what to do."""
+"""Messages about mistakes in the input: one line that names what is wrong and what to do."""
 
 import difflib
 import re
@@ -11,7 +11,7 @@ _NO_GROUP = re.compile(r"Could not override '([^']+)'")
 
 
 def explained(error: BaseException, program: str) -> str:
-    """One line about a mistake; the innermost one, since Hydra wraps the errors of what it instantiates."""
+    """One line about a mistake: about the innermost error, since Hydra wraps the errors of what it instantiates."""
     where = ""
     while isinstance(error, HydraException) and isinstance(error.__cause__, Exception):
         if isinstance(error, MissingConfigException):
@@ -62,7 +62,7 @@ def _bad_setting(error: OmegaConfBaseException, program: str) -> str:
 
 
 def _meant(error: OmegaConfBaseException) -> str:
-    """The setting beside it whose name is nearest, as a question."""
+    """A question that suggests the existing setting with the most similar name; "" if there is none."""
     there = [str(name) for name in error.parent_node.keys()] if OmegaConf.is_dict(error.parent_node) else []
     close = difflib.get_close_matches(str(error.key), there, n=1)
     return (
@@ -71,7 +71,7 @@ def _meant(error: OmegaConfBaseException) -> str:
 
 
 def _setting(error: HydraException) -> str:
-    """The part of the configuration that Hydra was building."""
+    """The part of the configuration that Hydra was instantiating; "" if it does not say."""
     return next((line.split(":", 1)[1].strip() for line in str(error).splitlines() if line.startswith("full_key:")), "")
 
 

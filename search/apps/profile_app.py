@@ -20,7 +20,7 @@ from supernet import SuperNetwork
 
 
 def run(config: DictConfig) -> None:
-    """Does what `action` says; shows how well a table predicts sub-networks that it was not fitted to."""
+    """Carries out the configured `action`, and prints how well the table predicts sub-networks outside its fit."""
     actions: dict[str, Callable[[Setup], None]] = {"build": build, "bundle": bundle, "import": import_}
     if config.action not in actions:
         raise SearchError(f"unknown action {config.action!r}: available are {', '.join(actions)}")
@@ -36,7 +36,7 @@ def run(config: DictConfig) -> None:
 
 
 def build(setup: Setup) -> None:
-    """Builds (or goes on with) the table: on this machine, or on the host behind SSH."""
+    """Builds the table, or continues an unfinished one: on this machine, or on the host behind SSH."""
     config = setup.config
     if config.host is None:
         show(setup, setup.table)
@@ -46,14 +46,14 @@ def build(setup: Setup) -> None:
 
 
 def bundle(setup: Setup) -> None:
-    """Writes the folder to copy to the device."""
+    """Writes the profile bundle, a folder to copy to the device."""
     folder = bundle_folder(setup)
     write(setup, folder)
     say_how_to_profile(folder)
 
 
 def import_(setup: Setup) -> None:
-    """Makes the table of what the device measured, or of what others did."""
+    """Makes the table from measurements that came back from the device, or from published ones."""
     config = setup.config
     if config.results is not None and is_published(config.results):
         published = import_latency(
@@ -71,19 +71,19 @@ def import_(setup: Setup) -> None:
 
 
 def write(setup: Setup, folder: Path) -> None:
-    """A profile bundle of the configured super-network and device."""
+    """Writes a profile bundle of the configured super-network and device."""
     config = setup.config
     settings = {"group": config.group, "memory_mb": config.memory, "seed": config.seed}
     write_profile_bundle(setup.net, setup.device, folder, n_held_out=config.check, **settings)
 
 
 def table_path(setup: Setup) -> Path:
-    """Where this run keeps the table."""
+    """Path of this run's table."""
     return setup.folder / f"latency_{setup.device.name}.json"
 
 
 def show(setup: Setup, table: LatencyModel) -> None:
-    """Prints how well the table predicts, what it spans, and where it is."""
+    """Prints the table's error, the latencies of the smallest and the largest sub-network, and its path."""
     console = Console()
     if isinstance(table, LatencyTable) and any(probe.held_out for probe in table.probes):
         console.print(comparison(table, setup.net))

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 def run(config: DictConfig) -> None:
-    """Searches, reports, deploys the chosen part of each front, prints the fronts."""
+    """Searches, writes the report, prints the fronts, and deploys the configured part of each."""
     folder = output_folder()
     setup = Setup(with_devices(config, folder), folder)
     result = searched(setup)
@@ -49,7 +49,7 @@ def run(config: DictConfig) -> None:
 
 
 def searched(setup: Setup) -> Result:
-    """Runs the search; whatever can be refused is refused before time goes into a latency table."""
+    """Runs the search. Settings are checked before a latency table is built, which may take long."""
     config = setup.config
     require_choice(config.deploy)
     for part in setup.parts:
@@ -81,7 +81,7 @@ def searched(setup: Setup) -> Result:
             store=store,
             constraints=constraints,
             descriptors=descriptors,
-            warm_start=given(config.warm_start),
+            warm_start=plain(config.warm_start),
             batch_size=config.batch_size,
             engine=engine,
             asynchronous=config.asynchronous,
@@ -90,7 +90,7 @@ def searched(setup: Setup) -> Result:
 
 
 def report(setup: Setup, result: Result, chosen: list[list[int]]) -> None:
-    """Writes tables, figure and page into the run's folder; `chosen` holds ids for each part of the setup."""
+    """Writes tables, figure and page into the run's folder; `chosen` holds, per device, the ids to point out."""
     origin: dict[str, Any] = {"run": provenance(package_versions())}
     if setup.task.methods:
         origin["metrics"] = dict(setup.task.methods)
@@ -114,7 +114,7 @@ def report(setup: Setup, result: Result, chosen: list[list[int]]) -> None:
 
 
 def summary(result: Result) -> str:
-    """One or two sentences about what happened."""
+    """How many architectures were evaluated, are on the front and failed, and why the search ended."""
     n_failed = len(result.failures)
     fronts = [f"{len(result.pareto(device))} on the front of {device}" for device in result.history.problem.devices]
     on_front = ", ".join(fronts) or f"{len(result.pareto())} on the front"
@@ -126,8 +126,8 @@ def summary(result: Result) -> str:
     return text
 
 
-def given(setting: Any) -> Any:
-    """A setting as plain data; a JSON object comes as a text."""
+def plain(setting: Any) -> Any:
+    """A setting as plain data; the text of a JSON object becomes that object."""
     if isinstance(setting, str) and setting.startswith("{"):
         return literal(setting)
     return OmegaConf.to_container(setting) if OmegaConf.is_config(setting) else setting

@@ -1,4 +1,4 @@
-"""From a configuration to the objects of a run: super-network, task, device, latency table, objectives."""
+"""Makes the objects of a run from its configuration: super-network, task, device, latency table, objectives."""
 
 import inspect
 import logging
@@ -46,12 +46,12 @@ def output_folder() -> Path:
 
 @dataclass(frozen=True)
 class Setup:
-    """What a configuration names, made when it is first needed.
+    """The objects that a configuration names, each made when it is first used.
 
     Args:
-        config: with the groups `supernet`, `task` and `hardware`, or `devices`, the settings of several by name.
+        config: has the groups `supernet`, `task` and `hardware`; for several devices `devices`, settings by name.
         folder: where latency tables are kept.
-        whole: for several devices, of which this is the part of one; they share super-network and task.
+        whole: if this is the part of one of several devices, the setup of all, whose super-network and task it shares.
     """
 
     config: DictConfig
@@ -60,7 +60,7 @@ class Setup:
 
     @cached_property
     def parts(self) -> "list[Setup]":
-        """One per device: this setup alone, or one for each of `devices`."""
+        """One setup per device: this one alone, or one for each of `devices`. Raises SearchError for repeated names."""
         if not self.config.get("devices"):
             return [self]
         configs = [OmegaConf.merge(self.config, {"devices": None}) for _ in self.config.devices]
@@ -74,9 +74,9 @@ class Setup:
 
     @cached_property
     def net(self) -> SuperNetwork:
-        """The super-network with its weights, those of `checkpoint` where it names a file.
+        """The super-network in eval mode, with the weights of `checkpoint` if that is configured.
 
-        A class of your own need not take it: the file is loaded once the super-network is made.
+        A class that takes no argument `checkpoint` is made without it, and then loads the file.
         """
         if self.whole is not None:
             return self.whole.net
@@ -94,7 +94,7 @@ class Setup:
 
     @cached_property
     def task(self) -> Task:
-        """The data and metrics."""
+        """The task: data and metrics."""
         if self.whole is not None:
             return self.whole.task
         return instantiate(self.config.task)  # type: ignore[no-any-return]
@@ -106,7 +106,7 @@ class Setup:
 
     @cached_property
     def tactic(self) -> Tactic:
-        """The tactic, with the configured predictor where it takes one."""
+        """The tactic, with the configured predictor if it takes one."""
         config = self.config.tactic
         name = config.get("name")
         if name is not None and "predictor" in settings_of(name) and "predictor" not in config:
@@ -115,9 +115,9 @@ class Setup:
 
     @cached_property
     def table(self) -> LatencyModel:
-        """The device's latency table, kept in the folder: the configured one, or one measured on this machine.
+        """The latency model of the device: the configured one, else a table that is measured on this machine.
 
-        Raises SearchError for a configured one of another device or space.
+        It is kept in the folder. Raises SearchError for a configured one of another device or super-network.
         """
         kept = self.folder / f"latency_{self.device.name}.json"
         if path := self.ready_table:
@@ -133,7 +133,7 @@ class Setup:
 
     @property
     def ready_table(self) -> Path | None:
-        """The configured table; None where there is none, or the configured folder has none of this device."""
+        """Path of the configured table; None without one, or if the configured folder has none of the device."""
         given = self.config.get("latency_table")
         if not given or not Path(given).is_dir():
             return Path(given) if given else None
@@ -142,17 +142,17 @@ class Setup:
 
     @property
     def bounded(self) -> list[str]:
-        """Quantities that a constraint names and `objectives` does not: bounded, but not optimised."""
+        """Names of quantities with a constraint that are not among the configured objectives: they have no goal."""
         named = dict.fromkeys(name.partition("@")[0] for name in parsed(self.config.constraints))
         known = {*self._common, *self._by_device, self.metric}
         return [name for name in named if name in known and name not in self.optimised]
 
     @property
     def objectives(self) -> list[Objective]:
-        """The configured ones, then without a goal what is only bounded.
+        """The configured objectives, then those without a goal, that are only bounded.
 
-        Named as in "latency@phone" where there are several devices. A latency table is made when first needed. Raises
-        SearchError for an unknown name.
+        In a search for several devices, those of one device are named as in "latency@phone". The latency table is made
+        when a latency is first asked for. Raises SearchError for an unknown name.
         """
         return self._objectives(self.optimised) + [replace(o, goal=None) for o in self._objectives(self.bounded)]
 
@@ -164,7 +164,7 @@ class Setup:
 
     @property
     def _common(self) -> dict[str, Callable[[], Objective]]:
-        """Objectives of all devices."""
+        """Makers of the objectives that count for all devices, by name."""
         return {
             "accuracy": lambda: self._accuracy("accuracy"),
             "macs": lambda: self._cost("macs"),
@@ -173,7 +173,7 @@ class Setup:
 
     @property
     def _by_device(self) -> "dict[str, Callable[[Setup], Objective]]":
-        """Objectives of one device, made from its part of the setup."""
+        """Makers of the objectives of one device from its part of the setup, by name."""
         return {
             "latency": Setup._latency,
             "measured_latency": Setup._measured_latency,
@@ -198,7 +198,7 @@ class Setup:
 
     @property
     def descriptors(self) -> list[Descriptor]:
-        """The configured ones, for predictors of expensive objectives. Raises SearchError for an unknown name."""
+        """The configured descriptors. Raises SearchError for an unknown name."""
         names = list(self.config.get("descriptors") or [])
         if unknown := [name for name in names if name not in (*COSTS, *PROXIES)]:
             raise SearchError(f"unknown descriptor {unknown[0]!r}: available are {', '.join((*COSTS, *PROXIES))}")
@@ -217,11 +217,11 @@ class Setup:
 
     @property
     def metric(self) -> str:
-        """What the task calls the accuracy that is searched for."""
+        """The name, among the task's metrics, of the accuracy that is optimised."""
         return self.config.get("metric") or self.task.metric
 
     def accuracy_among(self, names: Sequence[str]) -> str | None:
-        """The name under which the accuracy is among these: "accuracy", or what the task calls it."""
+        """Which of some names of objectives is the accuracy: "accuracy", or the task's metric; None if neither is."""
         if "accuracy" in names:
             return "accuracy"
         return self.metric if self.metric in names else None
@@ -232,7 +232,7 @@ class Setup:
         return Objective(name, goal="max", measure=measure)
 
     def _latency(self) -> Objective:
-        made = "table" in vars(self)  # until then a stand-in, so that a mistake elsewhere is found before it is built
+        made = "table" in vars(self)  # before, a stand-in: other mistakes are found before the table is built
         measure = self.table.latency if made else lambda archs: self.table.latency(archs)
         return Objective("latency", goal="min", measure=measure, expensive=False)
 
@@ -257,7 +257,7 @@ class Setup:
         return self._counted("energy", measure_energy)
 
     def _counted(self, name: str, count: Callable[[nn.Module, tuple[Tensor, ...], Device], float]) -> Objective:
-        """What an inference of a whole sub-network takes on the device, measured."""
+        """An objective that is measured in one inference of each extracted sub-network on the device."""
 
         def measure(architectures: list[Architecture]) -> NDArray[np.float64]:
             models = (self.net.inference(self.net.extract(a), a) for a in architectures)
@@ -272,7 +272,7 @@ class Setup:
 
 
 def _takes(target: str, name: str) -> bool:
-    """Whether what a configuration names takes an argument; so be it where nothing has that name."""
+    """Whether the function or class `target` takes an argument of this name; True if there is no such target."""
     try:
         parameters = inspect.signature(get_object(target)).parameters
     except Exception:  # said better when it is called

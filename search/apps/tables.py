@@ -1,4 +1,4 @@
-"""Reads the tables that a search left."""
+"""Reads the CSV tables of a finished search."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,10 @@ from search.errors import SearchError
 
 
 def row_with(path: Path, column: str, value: int) -> "pd.Series[Any]":
-    """The row where `column` holds `value`, its architecture as a mapping. Raises SearchError naming the range."""
+    """The row of a table whose `column` holds `value`, with the architecture as a mapping.
+
+    Raises SearchError, which names the range of the column, if there is no such row.
+    """
     frame = read(path, column)
     rows = frame[frame[column] == value]
     if frame.empty:
@@ -24,11 +27,15 @@ def row_with(path: Path, column: str, value: int) -> "pd.Series[Any]":
 
 
 def best_rank(path: Path, where: Mapping[str, tuple[str, float]], objectives: list[str], highest: str | None) -> int:
-    """Rank of the best value of the first objective among the rows of a front that satisfy the constraints.
+    """Rank of the row of a front that meets the constraints and is best in the first objective.
 
-    Of the objective called `highest` more is better, of the others less.
+    Args:
+        path: table of the front.
+        where: constraints by objective.
+        objectives: names; the first one decides.
+        highest: the objective of which more is better; of all others less is.
 
-    Raises SearchError where none does.
+    Raises SearchError for an unknown objective, or if no row meets the constraints.
     """
     front = read(path, "rank", *objectives)
     fitting = front
@@ -46,7 +53,7 @@ def best_rank(path: Path, where: Mapping[str, tuple[str, float]], objectives: li
 
 
 def read(path: Path, *columns: str) -> pd.DataFrame:
-    """A table of results. Raises SearchError where columns are missing, OSError where there is no file."""
+    """A table of results or of a front. Raises SearchError if it lacks columns, OSError if there is no file."""
     frame = pd.read_csv(path)
     if missing := [name for name in ("architecture", *columns) if name not in frame]:
         raise SearchError(f"{path} is no table of a search: it has no column {missing[0]!r}")

@@ -11,7 +11,7 @@ from supernet.training import TrainingSummary, train
 
 
 def run(config: DictConfig) -> None:
-    """Trains with the configured recipe; a run that was stopped goes on."""
+    """Trains with the configured recipe, and continues a run that was stopped."""
     import torch
 
     recipe = instantiate(config.recipe, seed=config.seed)
@@ -22,7 +22,7 @@ def run(config: DictConfig) -> None:
 
 
 def described(trained: TrainingSummary) -> str:
-    """What came out, for a terminal."""
+    """Duration, metrics and the file of the weights, as text for a terminal."""
     lines = [f"trained for {trained.epochs} epochs in {trained.seconds:.0f} s; on the validation split:"]
     for name, metrics in trained.metrics.items():
         lines.append(f"  {name:10} " + ", ".join(f"{metric} {value:.4g}" for metric, value in metrics.items()))

@@ -38,7 +38,7 @@ Measured = tuple[Sequence[Architecture], NDArray[np.float64], dict[str, Any]]
 
 
 def transferred(setup: Setup) -> LatencyModel | None:
-    """The latency model of the configured device; None where its measurements have to be made first, elsewhere."""
+    """The latency model of the configured device; None if its measurements have to be made elsewhere first."""
     config = setup.config
     sources = known_devices(setup)
     measured = _measured(setup, sources)
@@ -49,7 +49,7 @@ def transferred(setup: Setup) -> LatencyModel | None:
 
 
 def known_devices(setup: Setup) -> list[LatencyModel]:
-    """What `sources` names. Raises SearchError for names that are no list, or tables of another space."""
+    """Latency models of the files in `sources`. Raises SearchError if it is no list, or for another search space."""
     given = setup.config.sources
     if isinstance(given, str):
         raise SearchError(f"sources must list files, as in sources=[{given}]")
@@ -62,7 +62,7 @@ def known_devices(setup: Setup) -> list[LatencyModel]:
 
 
 def _read(setup: Setup, name: str) -> list[LatencyModel]:
-    """The latencies in a file: a table, or published ones, `FILE.csv` with all columns or `FILE.csv:COLUMN`."""
+    """The latency models in a file: a saved one, or published latencies, of all columns or as in `FILE.csv:COLUMN`."""
     text, _, column = name.partition(".csv:")
     path = Path(f"{text}.csv" if column else text).expanduser()
     if path.suffix == ".csv":
@@ -74,7 +74,7 @@ def _read(setup: Setup, name: str) -> list[LatencyModel]:
 
 
 def _imported(setup: Setup, path: Path, column: str | None) -> LatencyModel:
-    """A column of a CSV file; the fit is kept in the output folder."""
+    """The latency model of a column of a CSV file; the fit is kept in the output folder."""
     name = plain_name(f"{path.stem}_{column}" if column else path.stem)
     kept = setup.folder / f"source_{name}.json"
     if kept.exists():
@@ -94,7 +94,7 @@ def _fixed(setup: Setup) -> dict[str, Any]:
 
 
 def _measured(setup: Setup, sources: Sequence[LatencyModel]) -> Measured | None:
-    """Measurements of the device: those given, or made here or over SSH; None after writing down what to measure."""
+    """Measurements of the device: given, or made here or over SSH; None after writing down what to measure."""
     config, device = setup.config, setup.device
     if config.results is not None and Path(config.results).suffix == ".csv":
         architectures, latencies = measurements(Path(config.results), setup.net, config.column, _fixed(setup))
@@ -124,7 +124,7 @@ def _measured(setup: Setup, sources: Sequence[LatencyModel]) -> Measured | None:
 
 
 def _write_down(setup: Setup, chosen: Sequence[Architecture]) -> None:
-    """A CSV file for whoever measures the device. Raises SearchError where there is one, which may be filled in."""
+    """Writes a CSV file to fill in with measurements. Raises SearchError if it exists: it may be filled in already."""
     path = setup.folder / f"measure_{setup.device.name}.csv"
     if path.exists():
         raise SearchError(f"{path} is there already: give results={path} when it is filled in, or remove it")
