@@ -78,7 +78,7 @@ def deploy(
             "format": form.name,
             "bytes": _size(partial, making),
             "device": device.describe(),
-            "provenance": provenance(_versions(device)),
+            "provenance": provenance(_versions(device), backends.create(device.backend).accelerator()),
         }
         if task is not None:
             found["methods"] = dict(task.methods)

@@ -91,9 +91,12 @@ class Bundle:
     def measured(self) -> Latency | None:
         """What `run.py` brought back from the device goes before what was measured when the bundle was made."""
         if self.back is not None and self.differs is None:
-            found, cpu = self.back["latency"], self.back.get("cpu", {}).get("model", "")
+            found = self.back["latency"]
+            where = self.back.get("versions", {}).get("gpu") or self.back.get("cpu", {}).get("model", "")
             span = f"80 % within {found['p10_ms']:.4g} – {found['p90_ms']:.4g} ms"
-            return Latency(found["median_ms"], f"by run.py: median of {found['repeats']} inferences, {span}, on {cpu}")
+            return Latency(
+                found["median_ms"], f"by run.py: median of {found['repeats']} inferences, {span}, on {where}"
+            )
         if "latency" not in self.metrics:
             return None
         found, origin = self.metrics["latency"], self.metrics["provenance"]

@@ -90,7 +90,7 @@ def _numbers(quantity: Quantity, values: Sequence[float], prefix: str = "") -> C
 
 def _significant(ms: float) -> str:
     """Three digits: devices differ by orders of magnitude."""
-    return f"{ms:.3g}" if ms < 1000 else f"{ms:,.0f}"
+    return f"{ms:#.3g}".rstrip(".") if ms < 1000 else f"{ms:,.0f}"
 
 
 def _compared(measured: float, predicted: float) -> str:

@@ -18,7 +18,7 @@ _UNITS = {
     "perplexity": "",
     "bleu": "",
 }
-_COUNTS = ("macs", "params", "peak_memory")
+_COUNTS = {"macs": "", "params": "", "peak_memory": "B"}
 _PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 _DECIMALS = {"%": (2, 2), "ms": (0, 3)}
 _OTHER_DECIMALS = (0, 4)
@@ -50,7 +50,8 @@ class Quantity:
         quantity = name.partition("@")[0].lower()
         unit, scale = _UNITS.get(quantity, ""), 1.0
         if quantity in _COUNTS:
-            scale, unit = next(((s, prefix) for s, prefix in _PREFIXES if largest >= s), (1.0, ""))
+            scale, prefix = next((pair for pair in _PREFIXES if largest >= pair[0]), (1.0, ""))
+            unit = prefix + _COUNTS[quantity]
         return cls(name, unit, scale, _decimals(known / scale, *_DECIMALS.get(unit, _OTHER_DECIMALS)))
 
     @property

@@ -18,6 +18,7 @@ numbers = st.floats(-1e6, 1e6, allow_nan=False)
         ("accuracy", [71.404, 84.9], "accuracy (%)", "71.40 %"),
         ("Top1", [71.404, 71.405], "Top1 (%)", "71.40 %"),
         ("macs", [1.5e6, 6.5e8], "macs (M)", "2 M"),
+        ("peak_memory@gpu", [1.5e6, 6.5e8], "peak_memory@gpu (MB)", "2 MB"),
         ("params", [25_000, 98_000], "params (k)", "25.0 k"),
         ("cost", [12_345.6, 99_999.0], "cost", "12,346"),
         ("cost", [3e-7, 5e-7], "cost", "3e-07"),

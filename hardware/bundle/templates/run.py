@@ -38,13 +38,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Prints the report to stdout and returns the exit code."""
     bundle = json.loads((HERE / "bundle.json").read_text(encoding="utf-8"))
     options = parse(arguments, bundle["device"])
-    report: dict[str, Any] = {"device": bundle["device"]["name"], "versions": versions(), "cpu": cpu()}
+    report: dict[str, Any] = {"device": bundle["device"]["name"], "cpu": cpu()}
     try:
         program = task.Program(HERE, options.threads)
         report["parity"] = program.check(bundle["parity"]["tolerance"])
     except Exception as error:  # runtimes and damaged files raise errors of many kinds
         reason = f"the stored sample cannot be run: {type(error).__name__}: {error}"
         report["parity"] = {"ok": False, "error": reason}
+    report["versions"] = versions()
     if not report["parity"]["ok"]:
         report["error"] = report["parity"].get("error") or "the model's output differs from the stored sample's"
         return finish(report, 1)

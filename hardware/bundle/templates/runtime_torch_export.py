@@ -96,6 +96,6 @@ class Graphs:
 
 
 def versions() -> dict[str, str]:
-    """Versions of the software that decides result and speed."""
-    gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
+    """Versions of the software that decides result and speed; the GPU's name where models were loaded onto one."""
+    gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_initialized() else {}
     return {"torch": torch.__version__, **gpu}
