@@ -29,7 +29,7 @@ def run(config: DictConfig) -> None:
     setup = Setup(config, output_folder())
     if config.sources:
         if (model := transferred(setup)) is not None:
-            model.save(table_path(setup))
+            model.save(table_path(setup, model))
             show(setup, model)
         return
     actions[config.action](setup)
@@ -59,14 +59,14 @@ def import_(setup: Setup) -> None:
         published = import_latency(
             config.results, setup.net, setup.device, column=config.column, fixed=dict(config.fixed)
         )
-        published.save(table_path(setup))
+        published.save(table_path(setup, published))
         show(setup, published)
         return
     if config.results is None and setup.device.backend == "imported":
         raise SearchError(f"give results=FILE, the latencies that others measured of {setup.device.name}")
     table = read_profile(bundle_folder(setup), config.results)
     require_network(table, setup.net, bundle_folder(setup))
-    table.save(table_path(setup))
+    table.save(table_path(setup, table))
     show(setup, table)
 
 
@@ -77,9 +77,9 @@ def write(setup: Setup, folder: Path) -> None:
     write_profile_bundle(setup.net, setup.device, folder, n_held_out=config.check, **settings)
 
 
-def table_path(setup: Setup) -> Path:
-    """Path of this run's table."""
-    return setup.folder / f"latency_{setup.device.name}.json"
+def table_path(setup: Setup, table: LatencyModel) -> Path:
+    """Path of this run's table: a profile bundle knows its device, whatever is configured."""
+    return setup.folder / f"latency_{table.device.name}.json"
 
 
 def show(setup: Setup, table: LatencyModel) -> None:
@@ -92,7 +92,7 @@ def show(setup: Setup, table: LatencyModel) -> None:
     )
     console.print(
         f"{described_size(table)}: {described_error(table)}\n"
-        f"smallest sub-network {smallest}, largest {largest}\ntable in {table_path(setup)}",
+        f"smallest sub-network {smallest}, largest {largest}\ntable in {table_path(setup, table)}",
         soft_wrap=True,
         highlight=False,
     )

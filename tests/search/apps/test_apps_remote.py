@@ -30,6 +30,9 @@ def test_a_table_of_a_device_elsewhere(app, there, tmp_path):
     assert "smallest sub-network" in ran.out
     table = json.loads((tmp_path / "run" / "latency_board.json").read_text())
     assert table["device"]["name"] == "board"
+    without_name = [given for given in arguments if "name=" not in str(given)]
+    ran = app("profile", "import", *without_name, f"bundle={board}", f"results={board / 'results.jsonl'}")
+    assert ran.out.strip().endswith("latency_board.json")
     changed = (board / "results.jsonl").read_text().replace('"median_ms":', '"median_ms":1', 1)
     (board / "results.jsonl").write_text(changed)
     ran = app("profile", "import", *arguments, f"results={board / 'results.jsonl'}")
