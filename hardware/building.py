@@ -16,7 +16,7 @@ from torch import nn
 from hardware.backends import Runner, create
 from hardware.backends.base import Part
 from hardware.device import Device
-from hardware.grouping import dealt, free_bytes, grouped
+from hardware.grouping import dealt_networks, free_bytes, grouped
 from hardware.measuring import measure_interleaved, prepared
 from hardware.model import TableError
 from hardware.provenance import provenance
@@ -84,13 +84,24 @@ def alone(path: Path | None, report: Progress) -> Iterator[None]:
 
 def measure_end_to_end(
     net: SuperNetwork,
-    architectures: Sequence[Architecture],
+    architectures: Sequence[Mapping[str, Any]],
     device: Device,
     protocol: Protocol | None = None,
 ) -> list[Measurement]:
-    """Latency of whole sub-networks on the device, measured in turns."""
+    """Latency in ms of one inference of a batch by each of several sub-networks, in their order.
+
+    They are measured in turns, as many at a time as a quarter of the free memory holds.
+
+    Raises ArchitectureError, and DeviceError where this machine cannot be the device.
+    """
+    chosen = net.space.decode(net.space.encode(architectures))
+    device.require_here()
+    measured: dict[int, Measurement] = {}
     with device.pinned():
-        return measure_interleaved([prepared_whole(net, a, device) for a in architectures], protocol)
+        for part in dealt_networks(net, chosen, free_bytes(create(device.backend).place) // _SHARE):
+            runners = [prepared_whole(net, chosen[i], device) for i in part]
+            measured |= zip(part, measure_interleaved(runners, protocol), strict=True)
+    return [measured[i] for i in range(len(chosen))]
 
 
 def prepared_whole(net: SuperNetwork, architecture: Architecture, device: Device) -> Runner:
@@ -188,8 +199,7 @@ class _Whole:
 
     def __init__(self, net: SuperNetwork, table: LatencyTable, most_bytes: int, report: Progress) -> None:
         self._net, self._device, self._report = net, table.device, report
-        n_parameters = net.costs([probe.architecture for probe in table.probes])["params"]
-        self.parts = dealt((4 * n_parameters).tolist(), most_bytes)
+        self.parts = dealt_networks(net, [probe.architecture for probe in table.probes], most_bytes)
         self._runners: dict[int, Runner] = {}
 
     def least_measured(self, table: LatencyTable) -> dict[int, Runner]:

@@ -1,12 +1,14 @@
 """What of a latency table is measured in turns: as many blocks and whole sub-networks as memory holds together."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from hardware.timing import Runner
+from supernet import SuperNetwork
 from supernet.blockmap import Block
 from supernet.blocks import Use
 
@@ -66,6 +68,11 @@ def dealt(sizes: Sequence[int], most_bytes: int) -> list[list[int]]:
     """Indices in as many parts as it takes for each to have about `most_bytes`, or a single one."""
     n_parts = max(1, min(len(sizes), -(-sum(sizes) // max(1, most_bytes))))
     return [list(range(first, len(sizes), n_parts)) for first in range(n_parts)]
+
+
+def dealt_networks(net: SuperNetwork, architectures: Sequence[Mapping[str, Any]], most_bytes: int) -> list[list[int]]:
+    """Indices of sub-networks in as many parts as it takes for the weights of each to have about `most_bytes`."""
+    return dealt((4 * net.costs(architectures)["params"]).tolist(), most_bytes)
 
 
 def traits_of(use: Use) -> tuple[float, ...]:

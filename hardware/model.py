@@ -83,12 +83,12 @@ class Saved(ABC):
 
     @contextmanager
     def _naming_device(self) -> Iterator[None]:
-        """Says whose latency was asked for where an architecture is not of the space."""
+        """Says whose latency was asked for, where an architecture is not of the space."""
         try:
             yield
         except ArchitectureError as error:
             raise ArchitectureError(
-                f"the latency model of device {self.device.name!r} is of another search space: {error}"
+                f"the latency model of device {self.device.name!r} takes architectures of its own space: {error}"
             ) from error
 
     def save(self, path: str | Path) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import platform
 import warnings
 from collections.abc import Mapping, Sequence
@@ -59,11 +60,12 @@ def deploy(
         format: one of `hardware.bundle.formats()`, or an ending of its files ("pt2"); by default what the device's
             backend runs. Latency in another one is left to `run.py`.
 
-    Raises ArchitectureError, ParityError, FormatError (the format or its runtime cannot take the model), DeviceError
-    (what writes the format is missing), FileExistsError (the folder holds something else) and other OSErrors.
+    Raises ArchitectureError, ValueError (metrics that are no numbers or texts), ParityError, FormatError (the format or
+    its runtime cannot take the model), DeviceError (what writes the format is missing), FileExistsError (the folder
+    holds something else) and other OSErrors.
     """
     chosen = net.space.validate(architecture)
-    given = _checked(metrics or {})
+    known = _checked_metrics(metrics or {})
     folder, form = Path(directory), chosen_format(device, format)
     making = Making(net, chosen, _plain_model(net, chosen, task, model), task, device)
     kind = kind_of(making)
@@ -71,7 +73,7 @@ def deploy(
         files = form.write_model(making.parts, partial, device)
         sample = kind.sample()
         found = {
-            **given,
+            **known,
             **{name: int(values[0]) for name, values in net.costs([chosen]).items()},
             **_checked_and_measured(kind, form, partial, sample, files),
             "supernet": net.name,
@@ -92,11 +94,21 @@ def deploy(
     return folder
 
 
-def _checked(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def _checked_metrics(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """As plain numbers and texts."""
     kinds = ("predicted", "measured")
     if unknown := [name for name in metrics if name not in kinds]:
         raise ValueError(f"metrics: {unknown[0]!r} is not one of {kinds}: put values under one of them")
-    return {kind: dict(metrics.get(kind, {})) for kind in kinds}
+    checked: dict[str, dict[str, Any]] = {kind: {} for kind in kinds}
+    for kind, values in metrics.items():
+        for name, given in values.items():
+            value = given.tolist() if hasattr(given, "tolist") else given
+            if not isinstance(value, (bool, int, float, str)) or (
+                isinstance(value, float) and not math.isfinite(value)
+            ):
+                raise ValueError(f"metrics: {kind} {name!r} must be a finite number or a text, got {given!r}")
+            checked[kind][name] = value
+    return checked
 
 
 def _checked_and_measured(

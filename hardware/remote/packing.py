@@ -18,13 +18,13 @@ from hardware.bundle.templates import runtime_onnxruntime
 from hardware.bundle.writing import replacing, write_json
 from hardware.device import Device
 from hardware.export import input_names, onnx_bytes
-from hardware.grouping import dealt, traits_of
+from hardware.grouping import dealt_networks, traits_of
 from hardware.progress import reporting
 from hardware.remote.templates import ledger
 from hardware.remote.templates.profile import MANIFEST, MODELS, PROGRAM
 from hardware.table import LatencyTable, Probe, Progress
 from hardware.timing import Protocol
-from supernet import Architecture, SuperNetwork
+from supernet import SuperNetwork
 from supernet.blockmap import REST
 from supernet.slots import Slots
 
@@ -60,7 +60,7 @@ def write_profile_bundle(
     n_held_out: int = 20,
     group: int = 128,
     memory_mb: float = 1024,
-    architectures: Sequence[Architecture] | None = None,
+    architectures: Sequence[Mapping[str, Any]] | None = None,
     protocol: Protocol | None = None,
     seed: int = 0,
     progress: bool | Progress = True,
@@ -104,7 +104,8 @@ def write_profile_bundle(
             table = planned(LatencyTable, net, device, {})
             table = replace(table, probes=chosen_probes(net, n_probes, n_held_out, seed))
         else:
-            table = LatencyTable(device, Slots(net.space, {}), [], {}, [Probe(a) for a in architectures], {})
+            probes = [Probe(net.space.validate(architecture)) for architecture in architectures]
+            table = LatencyTable(device, Slots(net.space, {}), [], {}, probes, {})
         described: dict[str, Any] = {}
         traits: dict[str, Any] = {}
         total = len(table.keys) + len(table.probes) + 1
@@ -150,8 +151,7 @@ def _groups(
     Blocks of a group, and its whole sub-networks, have about `most_bytes` each (or there is a single one).
     """
     sizes = [4 * sum(their[1:]) for their in traits.values()]  # parameters and input values
-    n_parameters = net.costs([probe.architecture for probe in table.probes])["params"]
-    parts = dealt((4 * n_parameters).tolist(), most_bytes)
+    parts = dealt_networks(net, [probe.architecture for probe in table.probes], most_bytes)
     n_groups = max(len(parts), math.ceil(len(sizes) / most_blocks), math.ceil(sum(sizes) / most_bytes))
     blocks = [keys.tolist() for keys in np.array_split(np.array(list(traits), dtype=object), n_groups)]
     return [

@@ -132,7 +132,8 @@ def _parsed_json(given: str) -> Any:
 def say(bundle: Path) -> None:
     """Prints the folder of a bundle, and the metrics of its sub-network."""
     metrics = json.loads((bundle / "metrics.json").read_text(encoding="utf-8"))
-    facts = [f"{name} {value:.4g}" for name, value in metrics["measured"].items()]
+    measured = metrics["measured"].items()
+    facts = [f"{name} {value}" if isinstance(value, str) else f"{name} {value:.4g}" for name, value in measured]
     if "latency" in metrics:
         facts.append(f"latency {metrics['latency']['median_ms']:.3g} ms")
     else:

@@ -385,9 +385,19 @@ def test_a_full_disk_is_reported_with_the_folder(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_metrics_may_be_numbers_of_numpy_and_pytorch(net, tmp_path):
+    numbers = {"top1": np.float32(0.5), "n": np.int64(3), "loss": torch.tensor(2.5), "note": "fine-tuned"}
+    folder = deploy(net, net.smallest, DEVICE, tmp_path / "bundle", metrics={"measured": numbers})
+    measured = json.loads((folder / "metrics.json").read_text())["measured"]
+    assert measured == {"top1": 0.5, "n": 3, "loss": 2.5, "note": "fine-tuned"}
+
+
 def test_wrong_arguments_write_nothing(net, tmp_path):
     with pytest.raises(ValueError, match="'accuracy'"):
         deploy(net, net.smallest, DEVICE, tmp_path / "bundle", metrics={"accuracy": {"top1": 1.0}})
+    for value in (float("nan"), torch.zeros(2), object()):
+        with pytest.raises(ValueError, match="metrics: measured 'top1' must be a finite number or a text, got"):
+            deploy(net, net.smallest, DEVICE, tmp_path / "bundle", metrics={"measured": {"top1": value}})
     with pytest.raises(ValueError, match="ks"):
         deploy(net, dict(net.smallest) | {"ks": [4] * 4}, DEVICE, tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []

@@ -109,7 +109,7 @@ def test_a_table_says_of_which_super_network_it_is_not(net, table):
     other = tiny_net(depths=(1, 2, 3))
     with pytest.raises(TableError, match="another search space"):
         table.require(other)
-    with pytest.raises(ArchitectureError, match=r"device 'here' is of another search space: "):
+    with pytest.raises(ArchitectureError, match=r"model of device 'here' takes architectures of its own space: "):
         table.latency([other.largest])
     assert repr(table).startswith("LatencyTable(device 'here', error: ")
 
@@ -326,6 +326,25 @@ def test_held_out_probes_tell_the_error_and_are_not_fitted_to(net):
     assert (sums > 0).all()
     ratio = table.latency([p.architecture for p in fitted]) / np.array([probe.measured_ms for probe in fitted])
     assert ratio.mean() == pytest.approx(1, abs=0.1)  # the fit is unbiased on what it was fitted to
+
+
+def test_whole_sub_networks_may_be_named_as_their_authors_do_and_need_not_fit_in_memory(small_net, monkeypatch):
+    monkeypatch.setattr(hardware.building, "free_bytes", lambda place: 4 * 12_000)
+    at_once, measure = [], hardware.building.measure_interleaved
+
+    def counting(runners, *rest):
+        at_once.append(len(runners))
+        return measure(runners, *rest)
+
+    monkeypatch.setattr(hardware.building, "measure_interleaved", counting)
+    architectures = [small_net.smallest, small_net.largest, {**small_net.largest, "r": [16], "wid": None}]
+    found = measure_end_to_end(small_net, architectures, DEVICE, QUICK)
+    assert len(at_once) > 1
+    assert sum(at_once) == len(found) == 3
+    assert found[0].median_ms < found[1].median_ms
+    assert measure_end_to_end(small_net, [], DEVICE) == []
+    with pytest.raises(ArchitectureError, match="expected a list of architectures, got one"):
+        measure_end_to_end(small_net, small_net.largest, DEVICE)
 
 
 def test_latencies_are_of_the_whole_batch(net):
