@@ -25,9 +25,9 @@ from hardware.timing import Measurement, Protocol
 from supernet import Architecture, SuperNetwork
 from supernet.blockmap import REST
 
-_MOST_BLOCKS = 512  # that are measured in turns and kept together
-_SHARE = 4  # of free memory: one for the weights and inputs of blocks, one for the weights of whole sub-networks
-_SECONDS = 10.0  # of measuring, after which all samples are saved
+_MOST_BLOCKS = 512  # in a group, which is measured in turns
+_SHARE = 4  # a quarter of the free memory is for weights and inputs of blocks, another for weights of sub-networks
+_SECONDS = 10.0  # between two savings of the samples
 _EMPTY = "empty call"
 
 Table = TypeVar("Table", bound=LatencyTable)
@@ -43,7 +43,17 @@ def built(
     protocol: Protocol | None,
     report: Progress,
 ) -> Table:
-    """A complete table, begun anew or continued; `draw`: number of fitted and of held-out probes, and the seed."""
+    """A complete table, begun anew or continued; see `LatencyTable.build`.
+
+    Args:
+        kind: class of the table.
+        net: the super-network.
+        device: this machine with the settings of a runtime.
+        path: where the table is kept while it grows.
+        draw: number of probes to fit to, number of held-out ones, and the seed.
+        protocol: how long to measure.
+        report: called with the progress.
+    """
 
     def save(grown: Table) -> None:
         if path is not None:
@@ -111,7 +121,11 @@ def prepared_whole(net: SuperNetwork, architecture: Architecture, device: Device
 
 
 def chosen_probes(net: SuperNetwork, n_probes: int, n_held_out: int, seed: int) -> list[Probe]:
-    """Extremes and even steps of the MACs in between to fit to; random others to check on (fewer in a tiny space)."""
+    """Sub-networks to measure end to end; fewer where the space holds fewer.
+
+    Those to fit to are the smallest, the largest, and in between those nearest to even steps of MACs; the held-out ones
+    are others, drawn at random.
+    """
     if n_probes < 1 or n_held_out < 0:
         raise ValueError(f"a table needs probes to fit to (n_probes={n_probes}) and 0 or more held out ({n_held_out})")
     space = net.space
@@ -163,7 +177,7 @@ def _begun(kind: type[Table], net: SuperNetwork, device: Device, path: Path | No
 def _growing(
     table: Table, net: SuperNetwork, protocol: Protocol | None, report: Progress, save: Callable[[Table], None]
 ) -> Iterator[Table]:
-    """The table after each group of blocks, measured in turns with the probes (or with those that fit in memory)."""
+    """The table after each group of blocks, which is measured in turns with the probes (as many as fit in memory)."""
     device, backend = table.device, create(table.device.backend)
     missing = [b for b in net.inference_map.blocks if b.key not in table.blocks and b.slot != REST]
     total = len(table.blocks) + len(missing)
@@ -195,7 +209,7 @@ def _growing(
 
 
 class _Whole:
-    """The probes of a table, ready to be timed: as many at a time as memory holds."""
+    """Prepares the probes of a table for timing, as many at a time as memory holds."""
 
     def __init__(self, net: SuperNetwork, table: LatencyTable, most_bytes: int, report: Progress) -> None:
         self._net, self._device, self._report = net, table.device, report
@@ -203,7 +217,7 @@ class _Whole:
         self._runners: dict[int, Runner] = {}
 
     def least_measured(self, table: LatencyTable) -> dict[int, Runner]:
-        """Those of a part, by their index in the table."""
+        """Runners of the part whose probes were measured least often, by the probes' index in the table."""
         part = min(self.parts, key=lambda part: min(len(table.probes[i].medians_ms) for i in part))
         if part != list(self._runners):
             self._runners.clear()
@@ -216,7 +230,7 @@ class _Whole:
 def _measured(
     table: Table, runners: Mapping[str, Runner], protocol: Protocol | None, save: Callable[[Table], None]
 ) -> dict[str, Measurement]:
-    """By name; goes on from the table's samples, and saves it now and then with those that there are."""
+    """Measurements by name; goes on from the samples in the table, and saves the table with further ones at times."""
     samples = {name: list(table.samples.get(name, ())) for name in runners}
     saved = time.monotonic()
 
@@ -231,7 +245,7 @@ def _measured(
 
 
 def _parts(net: SuperNetwork, batch_size: int, place: str) -> list[Part]:
-    """The blocks of the largest sub-network in their order."""
+    """The blocks of the largest sub-network in their order, with their inputs."""
     blocks = net.inference_map.blocks
     ids = [i for i in net.inference_map.ids([net.largest])[0].tolist() if i >= 0 and blocks[i].slot != REST]
     wanted = [blocks[i] for i in dict.fromkeys(ids)]

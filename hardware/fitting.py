@@ -1,4 +1,4 @@
-"""Corrects sums of block latencies by a few end-to-end measurements, and tells how far off they are."""
+"""Fits the sums of block latencies to a few end-to-end measurements, and estimates the error of the result."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,14 +13,18 @@ from predictors.metrics import spearman
 Values = NDArray[np.float64]
 
 TRAITS = ("calls", "parameters", "inputs")
-"""What tables know of a block beside what it costs alone: how often it is called, how many parameters it has, and how
-many values its calls take."""
+"""What a table knows of a block beside its latency alone: number of calls in one inference, of parameters, and of input
+values over all calls."""
 
 TERMS = ("fetches", *TRAITS)
-"""What a block may cost in a network beside what it costs alone, per unit: each parameter at each call (fetched from
-memory, where a block alone finds it in a cache: a decoder's layers take turns at every step), each call (what a runtime
-does at a block's borders when it runs alone), each parameter (fetched once), each input value (converted to the
-runtime's own layout, or left in a cache by the block before)."""
+"""Terms of the correction: where the latency of a block in a network may differ from that of the block alone.
+
+- fetches: calls times parameters. In a network, weights are fetched from memory at every call (the layers of a decoder
+  take turns at each step), while a block alone finds them in a cache.
+- calls: overhead at the borders of a block that runs alone.
+- parameters: weights that are fetched once.
+- inputs: values that are converted to the runtime's own layout, or that the block before left in a cache.
+"""
 
 _RIDGE = 1e-4
 _EQUAL = 1e-3  # mean relative errors that differ by less are alike
@@ -29,14 +33,14 @@ _FEWEST = 4
 
 @dataclass(frozen=True)
 class Correction:
-    """From what the blocks of an architecture cost alone to what it costs: linear, with few terms.
+    """From the latencies of an architecture's blocks to that of the architecture: linear, with few terms.
 
     `intercept + slope * (sum of block latencies) + sum over terms of weights[term] * (sum of the blocks' term)`.
 
     Attributes:
-        slope: a number.
-        intercept: in ms.
-        weights: ms per unit of a term (those of `TERMS` that help).
+        slope: factor of the sum of block latencies.
+        intercept: ms of every network.
+        weights: ms per unit of a term, for those of `TERMS` that were chosen.
     """
 
     slope: float = 1.0
@@ -44,7 +48,12 @@ class Correction:
     weights: Mapping[str, float] = field(default_factory=dict)
 
     def of_blocks(self, latencies_ms: Values, traits: Mapping[str, Values]) -> Values:
-        """What each block adds to the latency of a network, in ms."""
+        """What each block adds to the latency of a network, in ms, shape (n_blocks,).
+
+        Args:
+            latencies_ms: of each block alone, shape (n_blocks,).
+            traits: the terms of each block, by name, of the same shape.
+        """
         total = self.slope * latencies_ms
         for trait, weight in self.weights.items():
             total = total + weight * traits[trait]
@@ -56,14 +65,15 @@ class Correction:
 
 
 def fitted(sums: Values, traits: Mapping[str, Values], measured: Values) -> Correction:
-    """The correction with the least squared relative error; its traits are chosen by leaving out each measurement once.
+    """The correction with the least squared relative error.
 
-    The simplest choice wins whose error is within one standard error of the best one's.
+    Its terms are chosen by leave-one-out cross-validation: the simplest set of terms whose error is within one standard
+    error of the best set's.
 
     Args:
-        sums: of the blocks' latencies, in ms, one a measured architecture.
-        traits: the same of each trait.
-        measured: latencies in ms.
+        sums: sum of the block latencies of each measured architecture in ms, shape (n,).
+        traits: sums of each term, by name, shape (n,) each.
+        measured: latencies of the architectures in ms, shape (n,).
     """
     choices = _choices(sums, traits)
     chosen = choices[0] if len(choices) == 1 else _simplest(choices, sums, traits, measured)
@@ -82,7 +92,7 @@ def left_out(sums: Values, traits: Mapping[str, Values], measured: Values, chose
 
 
 def errors(predicted: Values, measured: Values) -> dict[str, float]:
-    """MAPE in percent and Spearman's rank correlation; nothing for fewer than four architectures."""
+    """`mape_percent`, `spearman` and `n_architectures`; empty for fewer than four architectures."""
     if len(measured) < _FEWEST:
         return {}
     return {
@@ -93,7 +103,7 @@ def errors(predicted: Values, measured: Values) -> dict[str, float]:
 
 
 def terms(traits: Mapping[str, Values]) -> dict[str, Values]:
-    """Traits of each block and what follows from them; without traits nothing."""
+    """All `TERMS` of each block from its `TRAITS`; empty where these are not known."""
     return {"fetches": traits["calls"] * traits["parameters"], **traits} if traits else {}
 
 
@@ -108,7 +118,7 @@ def _simplest(
 
 
 def _choices(sums: Values, traits: Mapping[str, Values]) -> list[tuple[str, ...]]:
-    """Sets of traits, small ones first, that vary and leave three measurements for each coefficient."""
+    """Sets of terms that vary, small sets first, with at least three measurements for each coefficient."""
     varied = [trait for trait in TERMS if trait in traits and np.ptp(traits[trait]) > 1e-9 * traits[trait].max()]
     if {"fetches", "parameters"} <= set(varied) and np.allclose(traits["fetches"], traits["parameters"]):
         varied.remove("fetches")

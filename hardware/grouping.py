@@ -1,4 +1,4 @@
-"""What of a latency table is measured in turns: as many blocks and whole sub-networks as memory holds together."""
+"""Which blocks and whole sub-networks of a latency table are measured in turns: as many as memory holds together."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ _CONTAINER = Path("/sys/fs/cgroup/memory.max")
 
 @dataclass(frozen=True)
 class Prepared:
-    """A block that is ready to be timed; its weights are in memory where the runtime keeps them.
+    """A block that is ready to be timed: its weights are in memory.
 
     Attributes:
-        key: of the block.
+        key: identity of the block.
         traits: in the order of `hardware.fitting.TRAITS`.
-        runner: of all its calls.
+        runner: makes all calls of the block in one inference.
     """
 
     key: str
@@ -33,7 +33,7 @@ class Prepared:
 
 
 def free_bytes(place: str) -> int:
-    """Memory that is free on "cuda" or "cpu" (as Linux tells it, and a container allows)."""
+    """Free memory in bytes of "cuda" or "cpu" (as Linux reports it, within the limit of a container)."""
     if place == "cuda":
         return torch.cuda.mem_get_info()[0]
     try:
@@ -50,7 +50,14 @@ def free_bytes(place: str) -> int:
 def grouped(
     uses: Iterable[tuple[Block, Use]], prepare: Callable[[Use], Runner], most_blocks: int, most_bytes: int
 ) -> Iterator[list[Prepared]]:
-    """Blocks, prepared; the weights and inputs of a group have at most so many bytes (or it is a single block)."""
+    """Prepared blocks in groups, one group at a time.
+
+    Args:
+        uses: the blocks with their modules and inputs.
+        prepare: loads or compiles one.
+        most_blocks: of a group.
+        most_bytes: of the weights and inputs of a group; a larger block makes up a group of its own.
+    """
     group: list[Prepared] = []
     n_bytes = 0
     for block, use in uses:
@@ -65,7 +72,10 @@ def grouped(
 
 
 def dealt(sizes: Sequence[int], most_bytes: int) -> list[list[int]]:
-    """Indices in as many parts as it takes for each to have about `most_bytes`, or a single one."""
+    """Indices of things of these sizes in bytes, dealt into parts of about `most_bytes` each.
+
+    Large and small ones are mixed, as they are dealt in turns; a part has at least one.
+    """
     n_parts = max(1, min(len(sizes), -(-sum(sizes) // max(1, most_bytes))))
     return [list(range(first, len(sizes), n_parts)) for first in range(n_parts)]
 
@@ -76,5 +86,5 @@ def dealt_networks(net: SuperNetwork, architectures: Sequence[Mapping[str, Any]]
 
 
 def traits_of(use: Use) -> tuple[float, ...]:
-    """In the order of `hardware.fitting.TRAITS`."""
+    """Calls, parameters and input values of a block, in the order of `hardware.fitting.TRAITS`."""
     return float(len(use.calls)), float(use.n_parameters), float(sum(t.numel() for t in use.inputs))

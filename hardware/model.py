@@ -1,4 +1,4 @@
-"""What tells the latency of any architecture on a device: a table of blocks, or a fit to whole networks."""
+"""Latency models, which predict the latency of any architecture on a device, and their files."""
 
 import hashlib
 import json
@@ -23,13 +23,13 @@ class TableError(ValueError):
 
 
 class LatencyModel(Protocol):
-    """Latency in ms of every architecture of a space on one device.
+    """Latency in ms of every architecture of a space on one device: tables, predictors, transferred latencies.
 
     Attributes:
         device: what it is the latency of.
         provenance: where the numbers come from, as JSON-compatible data.
-        error: MAPE in percent and Spearman's rank correlation on architectures that were measured and not fitted to,
-            and how many there were; empty where none were.
+        error: `mape_percent` and `spearman` (rank correlation) on measured architectures that were not fitted to, and
+            their number `n_architectures`; empty where there are none.
     """
 
     @property
@@ -41,16 +41,16 @@ class LatencyModel(Protocol):
 
     @property
     def space(self) -> SearchSpace:
-        """The space whose architectures it takes."""
+        """The space whose architectures `latency` takes."""
         ...
 
     @property
     def scope(self) -> str:
-        """Digest of everything but the architecture that a latency depends on."""
+        """Digest of all that a latency depends on except the architecture: equal scopes predict equally."""
         ...
 
     def latency(self, architectures: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
-        """Latency in ms of a batch, shape (n_architectures,); NaN where nothing is known of an architecture's parts."""
+        """Latency of one inference of a batch in ms, shape (n_architectures,); NaN where it is not known."""
         ...
 
     def describe(self) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def latency_model(data: Mapping[str, Any], path: str | Path) -> LatencyModel:
 
 
 def heading(model: LatencyModel, kind: str, version: int) -> dict[str, Any]:
-    """What every file of a latency model begins with."""
+    """The entries that every file of a latency model begins with."""
     return {
         "format": kind,
         "version": version,

@@ -1,4 +1,4 @@
-"""Latency of any architecture from measurements of some whole networks, as others publish them."""
+"""Latency predictors, fitted to measurements of whole networks such as others publish them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,11 +26,11 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Description:
-    """How architectures are described to the predictor.
+    """How architectures become numbers: those that are kept in a file, and those that the predictor sees.
 
     Args:
-        rows: what is kept of a list of architectures in a space, shape (n_architectures, n_numbers).
-        columns: what the predictor sees of rows, shape (n_architectures, n_columns).
+        rows: space, architectures -> what is kept, shape (n_architectures, n_numbers).
+        columns: space, rows -> features of the predictor, shape (n_architectures, n_features).
     """
 
     rows: Callable[[SearchSpace, Sequence[Mapping[str, Any]]], Values]
@@ -51,18 +51,22 @@ DESCRIPTIONS = {
 class LatencyPredictor(Saved):
     """A latency model fitted to whole networks that were measured on a device; see `LatencyModel`.
 
-    The logarithm of the latency is predicted, so that errors count in percent; measurements that lie far from what the
-    others say (a machine that was slow for a while) are set aside. Disturbed measurements are slower, so that the mean
-    relative error is least a little below the centre: predictions are scaled to there. The measurements are kept rather
-    than the fit, which is made again when it is first needed.
+    A Gaussian process predicts the logarithm of the latency, so that relative errors count. Outliers (of a machine that
+    was slow for a while) are not fitted to. Since disturbed measurements are slower, the mean relative error is least a
+    little below the centre of the distribution: predictions are multiplied by `scale` to be there. Files hold the
+    measurements; the fit is made again when it is first needed.
 
     Attributes:
-        description: one of `DESCRIPTIONS`.
-        rows: of the measured architectures, shape (n, n_numbers).
-        latencies_ms: shape (n,).
-        kept: which measurements are fitted to, shape (n,).
-        scale: of the predictions.
-        error: as in `LatencyModel`, by cross-validation, of all measurements; `n_set_aside` were not fitted to.
+        device: what was measured.
+        space: of the measured architectures.
+        description: how architectures are described, one of `DESCRIPTIONS`.
+        rows: the measured architectures in that description, shape (n, n_numbers).
+        latencies_ms: their latencies, shape (n,).
+        kept: which of them are fitted to, shape (n,).
+        provenance: where they come from, as JSON-compatible data.
+        error: as in `LatencyModel`, by cross-validation over all measurements, outliers included; `n_set_aside` is the
+            number of outliers.
+        scale: factor of the predictions.
     """
 
     device: Device
@@ -86,18 +90,27 @@ class LatencyPredictor(Saved):
         description: str = "genes",
         provenance: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Chooses which measurements to fit to, and tells the error."""
+        """The predictor of some measurements: finds the outliers, and estimates the error.
+
+        Args:
+            device: what was measured.
+            space: of the measured architectures.
+            rows: the architectures as `description` says, shape (n, n_numbers).
+            latencies_ms: shape (n,), above 0.
+            description: one of `DESCRIPTIONS`.
+            provenance: where the measurements come from, as JSON-compatible data.
+        """
         columns = DESCRIPTIONS[description].columns(space, rows)
         robust = Robust().fit(columns, np.log(latencies_ms))
         kept, error, scale = np.ones(len(rows), dtype=bool), {}, 1.0
         if not robust.preparation_.is_constant:
-            kept, said = robust.kept_, np.exp(robust.left_out_)
+            kept, predicted = robust.kept_, np.exp(robust.left_out_)
             half = np.arange(len(rows)) % 2 == 0
-            first, second = (_scale(said[part], latencies_ms[part]) for part in (half, ~half))
+            first, second = (_scale(predicted[part], latencies_ms[part]) for part in (half, ~half))
             by_others = np.where(half, second, first)  # each half is scaled by what the other one gave
-            error = fitting.errors(said * by_others, latencies_ms)
+            error = fitting.errors(predicted * by_others, latencies_ms)
             error |= {"n_set_aside": float((~kept).sum())} if error else {}
-            scale = _scale(said, latencies_ms)
+            scale = _scale(predicted, latencies_ms)
         return cls(device, space, description, rows, latencies_ms, kept, dict(provenance or {}), error, scale)
 
     @property
@@ -115,7 +128,7 @@ class LatencyPredictor(Saved):
         return self.latency_of_rows(DESCRIPTIONS[self.description].rows(self.space, known))
 
     def latency_of_rows(self, rows: Values) -> Values:
-        """As `latency`, of architectures as `description` gives them, shape (n, n_numbers)."""
+        """As `latency`, for architectures that are given as rows of `description`, shape (n, n_numbers)."""
         columns = DESCRIPTIONS[self.description].columns(self.space, rows)
         return self.scale * np.exp(self._predictor.predict_mean(columns))
 
@@ -183,10 +196,10 @@ def _flaw(space: SearchSpace, description: str, rows: Values, kept: NDArray[np.b
     return "" if kept.any() else "no measurement to fit to"
 
 
-def _scale(said: Values, measured: Values) -> float:
-    """The factor with which predictions have the least mean relative error: a weighted median; 1 for few rows."""
-    if len(said) < _FEWEST_TO_SCALE:
+def _scale(predicted: Values, measured: Values) -> float:
+    """The factor by which predictions have the least mean relative error (a weighted median); 1 for few of them."""
+    if len(predicted) < _FEWEST_TO_SCALE:
         return 1.0
-    ratio = np.sort(measured / said)
+    ratio = np.sort(measured / predicted)
     weight = np.cumsum(1.0 / ratio)
     return float(ratio[np.searchsorted(weight, 0.5 * weight[-1])])

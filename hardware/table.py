@@ -24,10 +24,13 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Probe:
-    """A whole sub-network, measured in turns with the blocks: one median (ms) for each group of blocks.
+    """A whole sub-network that is measured in turns with the blocks.
 
-    Where memory does not hold all probes at once, each is measured beside some of the groups. Held-out ones are not
-    fitted to: they tell the table's error.
+    Attributes:
+        architecture: which one.
+        medians_ms: its latency beside each group of blocks; where memory does not hold all probes at once, beside some
+            of the groups.
+        held_out: whether it is left out of the fit, to estimate the error of the table.
     """
 
     architecture: Architecture
@@ -36,7 +39,7 @@ class Probe:
 
     @property
     def measured_ms(self) -> float:
-        """Latency in ms over all groups."""
+        """Latency in ms: the median over all groups."""
         return float(np.median(self.medians_ms))
 
 
@@ -44,19 +47,22 @@ class Probe:
 class LatencyTable(Saved):
     """Latency in ms of every architecture of a space on one device: the sum of its blocks, corrected.
 
-    A block counts with its latency beyond that of an empty call of the runtime, which a whole network pays once.
+    From the latency of each block, that of an empty call of the runtime is subtracted, since a whole network makes only
+    one call.
 
     Attributes:
-        slots: which block stands where; indices into `keys`.
+        device: what was measured.
+        slots: which block stands in which place of an architecture's network; indices into `keys`.
         keys: identity of each block.
         blocks: measurements by key.
         probes: end-to-end measurements that the correction is fitted to or checked on.
+        provenance: machine, versions and date, as JSON-compatible data.
         correction: from sums of blocks to whole networks.
         traits: by key, what the correction may count beside latency: one number for each of `TRAITS`.
-        empty_call_ms: latency of a model that does nothing; 0 where blocks were measured without the call's costs.
-        error: MAPE in percent and Spearman's rank correlation on held-out probes; without any, on each probe of the fit
-            to the others.
-        samples: so far, in ms, of each model of the group that is being measured; nothing in a complete table.
+        empty_call_ms: latency of a model that does nothing; 0 where blocks were measured without that overhead.
+        error: MAPE in percent and Spearman's rank correlation on the held-out probes; where there are none, by
+            leave-one-out cross-validation.
+        samples: of the group that is being measured, in ms, by name of the model; empty in a complete table.
     """
 
     device: Device
@@ -84,13 +90,13 @@ class LatencyTable(Saved):
 
     @property
     def scope(self) -> str:
-        """Digest of everything but the architecture that a latency depends on: device, blocks, correction."""
+        """Digest of what decides the latency of an architecture: device, blocks, correction."""
         latencies = sorted((key, measurement.median_ms) for key, measurement in self.blocks.items())
         decisive = [self.device.describe(), latencies, self.correction.describe(), self.empty_call_ms]
         return digest(decisive)
 
     def require(self, net: SuperNetwork) -> None:
-        """Raises TableError where this is no table of `net`: of other choices, or of blocks of another structure."""
+        """Raises TableError unless this is a table of `net`: of the same space, and of blocks of the same structure."""
         mistake = f"the latency table of device {self.device.name!r} is not of {net.title}"
         if net.space.fingerprint != self.space.fingerprint:
             raise TableError(f"{mistake} but of another search space, {self.space}")

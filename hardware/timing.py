@@ -26,16 +26,16 @@ _SCHEDULED = Path("/proc/thread-self/schedstat")
 class Measurement:
     """Latency of one inference of a whole batch; numbers have six significant digits.
 
-    Other programs slow a shared machine down for moments, up to twofold where two of its cores share one. A sample
-    counts as undisturbed when it took at most 1.2 times the fastest tenth of the samples.
+    Other programs slow a shared machine down for moments (up to twofold where two hardware threads share a core).
+    Samples count as undisturbed when they took at most 1.2 times the 10 % quantile of all samples.
 
     Attributes:
-        median_ms: over the undisturbed samples.
+        median_ms: of the undisturbed samples.
         quantiles_ms: the 10, 25, 75 and 90 % quantiles of all samples.
         repeats: number of inferences timed.
-        stable: whether the interval became as narrow as wanted before the measuring had to end.
-        interval_ms: 95 % confidence interval of the median of undisturbed samples, from order statistics, which assume
-            nothing about their distribution; infinite where there are fewer than six.
+        stable: whether the interval became as narrow as `Protocol.width` asks within `Protocol.most_rounds` samples.
+        interval_ms: 95 % confidence interval of the median of the undisturbed samples, from order statistics (without
+            assumptions about their distribution); (0, inf) for fewer than six.
     """
 
     median_ms: float
@@ -46,9 +46,14 @@ class Measurement:
 
     @classmethod
     def of(cls, samples_ms: Sequence[float], repeats: int, width: float, slowed: bool = True) -> Measurement:
-        """Statistics of samples; stable where the interval is at most `width` of the median wide.
+        """Statistics of samples.
 
-        Where disturbances do not only slow down (`slowed` is False: differences of two durations), all samples count.
+        Args:
+            samples_ms: durations of one inference.
+            repeats: number of inferences timed.
+            width: of the confidence interval relative to the median, up to which the measurement is stable.
+            slowed: whether disturbances only make samples slower; False, as for differences of two durations: all
+                samples count as undisturbed.
         """
         samples = np.sort(np.asarray(samples_ms, dtype=float))
         low, first, third, high = np.quantile(samples, [0.1, 0.25, 0.75, 0.9]).tolist()
@@ -92,9 +97,10 @@ class Protocol:
     """How long to measure.
 
     Args:
-        rounds: samples of each model at least; a sample is a run of inferences that takes about `sample_ms` or more.
-        most_rounds: samples at most, taken while a measurement is not stable.
-        width: of the 95 % confidence interval of the median, relative to it, at which a measurement is stable.
+        rounds: fewest samples of each model.
+        most_rounds: most samples: after `rounds`, further ones are taken until the measurement is stable.
+        sample_ms: shortest duration of a sample, which is a run of as many inferences as that takes (at least one).
+        width: of the 95 % confidence interval of the median, relative to it, up to which a measurement is stable.
     """
 
     rounds: int = 12
@@ -110,19 +116,19 @@ class Protocol:
 
 
 class Runner:
-    """A prepared model on inputs that are already in place.
+    """A prepared model on inputs that are already in place, ready to be timed.
 
-    While other programs keep all processors busy, a run longer than some milliseconds is always interrupted: what the
-    calling thread waits for a processor is left out of its time (where Linux tells it).
+    While other programs keep all processors busy, any run longer than some milliseconds is interrupted. Where Linux
+    reports how long the calling thread waited for a processor, that is subtracted.
 
     Args:
-        run: makes one inference; returns when the result is there, or, on an accelerator, when it is under way.
+        run: makes one inference; returns when the result is there or, on an accelerator, when the work is submitted.
         inferences: how many inferences `run` makes, one after the other.
 
     Attributes:
-        waits_count: whether that counts all the same: where something else works meanwhile.
+        waits_count: True where the time that the thread waits is not subtracted: an accelerator works on meanwhile.
         only_slowed: whether disturbances of the machine can only make a duration longer.
-        least_runs: in a row for one sample: what starts the first one is lost in them.
+        least_runs: fewest runs of one sample; several where the launch of the first would otherwise show.
     """
 
     waits_count = False
@@ -134,29 +140,29 @@ class Runner:
         self.inferences = inferences
 
     def time_ms(self, calls: int) -> float:
-        """Duration of each of `calls` runs in a row, in ms, divided by the inferences of a run."""
-        asked = time.perf_counter_ns()
+        """Mean duration in ms of one inference, over `calls` runs in a row."""
+        begun = time.perf_counter_ns()
         before = 0 if self.waits_count else waited_ns()
         start = time.perf_counter_ns()
         for _ in range(calls):
             self.run()
         end = time.perf_counter_ns()
         waited = 0 if self.waits_count else waited_ns() - before
-        asking = start - asked + time.perf_counter_ns() - end  # the thread may have waited then, too
-        return (end - start - max(0, waited - asking)) / calls / self.inferences / 1e6
+        around = start - begun + time.perf_counter_ns() - end  # the thread may have waited then, too
+        return max(end - start - max(0, waited - around), 1) / calls / self.inferences / 1e6
 
     def run_ms(self) -> float:
-        """About how long one run keeps the machine busy."""
+        """Roughly how long one run takes, in ms, all its inferences together."""
         return self.time_ms(1) * self.inferences
 
     def repeat(self, calls: int) -> None:
-        """Makes `calls` runs in a row; returns when the last result is there."""
+        """Makes `calls` runs in a row, untimed; returns when the last result is there."""
         for _ in range(calls):
             self.run()
 
 
 def waited_ns() -> int:
-    """How long the calling thread has waited for a processor since it began, as Linux counts it; elsewhere 0."""
+    """Nanoseconds that the calling thread has waited for a processor since it began; 0 on systems other than Linux."""
     try:
         return int(_SCHEDULED.read_text(encoding="ascii").split()[1])
     except (OSError, IndexError, ValueError):
@@ -164,7 +170,13 @@ def waited_ns() -> int:
 
 
 class Difference(Runner):
-    """What something adds to a run: the time with it less the time without, divided by how often it is in there."""
+    """The time that a block adds to a network: with it less without it, divided by how often it was put in.
+
+    Args:
+        longer: runs the network with the block.
+        shorter: runs it without.
+        inferences: how often the block is in there.
+    """
 
     only_slowed = False
 
@@ -174,11 +186,11 @@ class Difference(Runner):
         self._longer, self._shorter = longer, shorter
 
     def time_ms(self, calls: int) -> float:
-        """Both are timed one after the other; at least a nanosecond."""
+        """Duration in ms of the block, at least a nanosecond; both networks are timed one after the other."""
         return max(self._longer.time_ms(calls) - self._shorter.time_ms(calls), 1e-6) / self.inferences
 
     def run_ms(self) -> float:
-        """Of what is timed, not of the difference."""
+        """Of both networks, not of the difference."""
         return self._longer.run_ms() + self._shorter.run_ms()
 
 
@@ -188,17 +200,19 @@ def measure_interleaved(
     samples: Sequence[list[float]] | None = None,
     after_sample: Callable[[], object] | None = None,
 ) -> list[Measurement]:
-    """Measures several prepared models (or functions) in turns, so that a drift of the machine hits all alike.
+    """Measures several prepared models (or functions) in turns, so that a drift of the machine affects all alike.
 
-    Every round takes one sample of each, in an order drawn anew. Those that are not stable after the protocol's rounds
-    get further ones.
+    Every round takes one sample of each, in random order. Those that are not stable after the protocol's rounds get
+    further ones.
 
     Args:
-        runners: what is measured.
+        runners: what is measured; a function makes one inference.
         protocol: how long to measure.
-        samples: a list for each runner (ms per inference) that new samples are added to; those that are in there count
-            as if they had been taken here: measuring goes on where it was.
-        after_sample: called after each one.
+        samples: one list for each runner (ms per inference), to which new samples are appended. Samples that are in it
+            already count too, so that an interrupted measurement can go on.
+        after_sample: called after each sample.
+
+    Returns one measurement for each runner, in their order. Raises ValueError for another number of lists.
     """
     protocol = protocol or Protocol()
     rng = np.random.default_rng(0)

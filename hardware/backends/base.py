@@ -1,4 +1,4 @@
-"""What a runtime must offer to be measured."""
+"""What a runtime must offer so that models can be measured on it."""
 
 import copy
 import importlib.util
@@ -23,7 +23,13 @@ Part = tuple[nn.Module, Sequence[Tensor]]
 
 @dataclass(frozen=True)
 class Context:
-    """Blocks that run one after the other: singly, and as what was made of all of them; a place for further ones."""
+    """The blocks of a whole sub-network, between which `prepare_block` puts the block that it measures.
+
+    Attributes:
+        runs: functions that run one block each, in the order of the network.
+        graph: runs all of them, one after the other.
+        scattering: memory for copies of the measured block with different weights.
+    """
 
     runs: Sequence[Callable[[], object]]
     graph: Runner
@@ -34,11 +40,13 @@ class Backend(ABC):
     """Prepares plain modules for one runtime; has no state of its own.
 
     Attributes:
-        precisions: those that the runtime offers on some machine; the first is the usual one.
-        packages: import names of what must be installed, and the distribution to install where it is missing.
-        bundle_format: what deployment bundles for this runtime hold, one of `hardware.bundle.formats()`.
-        lowers_models: whether the runtime takes models in full precision and computes in the device's by itself.
-        pays_per_call: whether a call costs something beside what the model does: a table subtracts that from blocks.
+        precisions: those that the runtime supports, on some machine at least; the first is the default.
+        packages: packages that must be installed: name to import -> what to give to `pip install`.
+        bundle_format: the format of deployment bundles for this runtime, one of `hardware.bundle.formats()`.
+        lowers_models: True where the runtime takes fp32 models and itself computes in the device's precision; False
+            where weights and inputs must be converted before.
+        pays_per_call: whether every call has an overhead that does not depend on the model. A latency table measures it
+            as an empty call, and subtracts it from each block.
     """
 
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
@@ -49,20 +57,30 @@ class Backend(ABC):
 
     @abstractmethod
     def prepare(self, model: nn.Module, inputs: Sequence[Tensor], device: "Device") -> Runner:
-        """Compiles or loads `model` (in eval mode, left as it is) with the device's settings; measures nothing yet."""
+        """Loads or compiles `model` with the device's settings, ready to be timed.
+
+        Args:
+            model: a plain module in eval mode, which is left as it is.
+            inputs: its positional arguments.
+            device: threads, precision and the like.
+        """
 
     @abstractmethod
     def versions(self) -> dict[str, str]:
-        """Versions of the software that decides the latency."""
+        """Versions of the packages that the latency depends on: a table of other versions is not continued."""
 
     def prepare_context(self, parts: Callable[[], Sequence[Part]], device: "Device") -> Context | None:
-        """What `prepare_block` needs of a whole sub-network's blocks; None where a block's neighbours do not matter."""
+        """What `prepare_block` needs of a whole sub-network, made once for all blocks of a table.
+
+        None where the latency of a block does not depend on its neighbours. `parts` gives the blocks of the largest
+        sub-network in their order, with their inputs.
+        """
         return None
 
     def prepare_block(
         self, block: nn.Module, inputs: Sequence[Tensor], device: "Device", context: Context | None = None
     ) -> Runner:
-        """As `prepare`, for a part of a network: what a runtime spends once a network should not count."""
+        """As `prepare`, for one block of a network: overheads that a whole network has only once should not count."""
         return self.prepare(block, inputs, device)
 
     def require(self, device: "Device") -> None:

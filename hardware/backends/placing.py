@@ -1,4 +1,4 @@
-"""Moves plain modules and their inputs to where, and to what, they are measured in."""
+"""Moves plain modules and their inputs to the device, precision and memory layout that they are measured in."""
 
 import copy
 from collections.abc import Sequence
@@ -12,9 +12,16 @@ _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 def placed(
     model: nn.Module, inputs: Sequence[Tensor], place: str, precision: str, channels_last: bool = False
 ) -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """A module in eval mode and its inputs on a place ("cpu", "cuda"), in a precision; `model` is left as it is.
+    """A module in eval mode and its inputs on a device, in a precision.
 
-    Numbers that are not floating (tokens, masks) keep their type.
+    Weights of `model` are left as they are: they are copied where they are elsewhere, or of another type.
+
+    Args:
+        model: any module.
+        inputs: its positional arguments; those that are not floating-point (tokens, masks) keep their type.
+        place: PyTorch's name of the device, "cpu" or "cuda".
+        precision: one of `hardware.device.PRECISIONS`.
+        channels_last: gives weights of convolutions and inputs of four dimensions that memory format.
     """
     target = torch.device(place)
     dtype = _TYPES.get(precision, torch.float32)

@@ -1,4 +1,8 @@
-"""Modules whose weights lie elsewhere each time, as those of a network do: no cache still holds them from before."""
+"""Copies of a block with weights at different addresses, so that none are in a cache when their turn comes.
+
+The blocks of a network all have weights of their own; a single block that runs again and again would find its weights
+in the cache, and be too fast.
+"""
 
 import copy
 import math
@@ -10,19 +14,19 @@ _ALIGNED = 256  # bytes, as PyTorch's own allocations
 
 
 class Scattering:
-    """Makes copies of modules within one piece of memory for each type of number, as large as the largest needed.
+    """Makes such copies within one buffer for each device and dtype, which is as large as the largest copies need.
 
-    Copies of different modules share that memory, so that it does not grow with their number: their weights are
-    arbitrary.
+    Copies of different modules share the buffer, so that memory does not grow with the number of modules: their weights
+    are arbitrary numbers.
     """
 
     def __init__(self) -> None:
         self._memory: dict[tuple[torch.device, torch.dtype], Tensor] = {}
 
     def copies(self, module: nn.Module, n: int) -> list[nn.Module]:
-        """`n` modules like this one, no weight of which lies where one of another copy does.
+        """`n` modules like this one whose weights do not overlap.
 
-        The memory of earlier copies is kept as long as they are.
+        Earlier copies stay valid: where the buffer is too small, there is a new one, and they keep the old.
         """
         weights = list({id(p): p for p in module.parameters()}.values())
         needed: dict[tuple[torch.device, torch.dtype], int] = {}
@@ -51,6 +55,6 @@ class Scattering:
 
 
 def _stride(weight: Tensor) -> int:
-    """From one weight to the next, in numbers."""
+    """Number of elements from the start of one weight to that of the next."""
     aligned = max(1, _ALIGNED // weight.element_size())
     return math.ceil(weight.numel() / aligned) * aligned

@@ -1,4 +1,4 @@
-"""What a bundle's model is written as, and the runtime that runs it on the device."""
+"""The formats of models in bundles, each with the runtime that runs it on the device."""
 
 import importlib
 import importlib.util
@@ -58,7 +58,7 @@ class Format:
                 )
 
     def write_model(self, parts: Mapping[str, Part], folder: Path, device: Device) -> list[str]:
-        """Writes all parts of a model, and `runtime.json`: what the runtime is to know; returns the files' names.
+        """Writes all parts of a model, and `runtime.json` with the settings of the runtime; returns the files' names.
 
         Raises FormatError for a model that cannot be written so, OSError where a file cannot be written.
         """
@@ -69,8 +69,8 @@ class Format:
             with self.explaining(f"{file} cannot be written"):
                 self.write(part if itself else served(part, device.precision), folder / file)
         inputs = {name: list(part.inputs) for name, part in parts.items()}
-        told = {"format": self.name, "backend": device.backend, "precision": device.precision, "inputs": inputs}
-        write_json(folder / "runtime.json", told)
+        description = {"format": self.name, "backend": device.backend, "precision": device.precision, "inputs": inputs}
+        write_json(folder / "runtime.json", description)
         return list(files)
 
     @contextmanager

@@ -10,7 +10,7 @@ from hardware.export import part_bytes, to_onnx
 from supernet.parts import Part
 
 MOST = 128
-"""Longest axis that an ExecuTorch program reserves memory for."""
+"""Largest length of an axis that may vary, in an ExecuTorch program: it reserves memory for it."""
 
 
 def onnx(part: Part, path: Path) -> None:

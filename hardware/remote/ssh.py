@@ -48,7 +48,7 @@ class Host:
 
         Args:
             bundle: a folder that `write_profile_bundle` wrote.
-            say: told each line that the program prints there, and what is done here.
+            say: called with each line that the program prints there, and with what is done here.
 
         Raises RemoteError saying which step failed, what ssh or the program printed last, and what to do.
         """
@@ -114,10 +114,10 @@ class Host:
         return [*self.ssh, *_UNCHANGING, "--", self.address, remote]
 
     def _error(self, what: str, code: int, printed: str) -> RemoteError:
-        said = printed.strip() or "ssh printed nothing"
+        output = printed.strip() or "ssh printed nothing"
         advice = "the same command goes on from what is measured" if code == _CUT else f"it ended with code {code}"
         cause = "the connection failed or was cut" if code == _CUT else "the command there failed"
-        return RemoteError(f"{self.address}, {what}: {cause}; {advice}\n{said}")
+        return RemoteError(f"{self.address}, {what}: {cause}; {advice}\n{output}")
 
 
 def _quoted(path: PurePosixPath | str) -> str:

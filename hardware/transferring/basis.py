@@ -1,4 +1,4 @@
-"""What known devices say of architectures."""
+"""Features of architectures that are made of the latency models of known devices."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,14 +18,15 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """How the latency of the known devices divides among the choices of the space (kernel sizes, depths, ...).
+    """How much each choice of the space (kernel sizes, depths, ...) contributes to the latency on the known devices.
 
-    The logarithm of their mean shape is taken for linear in the one-hot features; the part of a choice is the sum over
-    its genes, with mean 0 and standard deviation 1 over the space. A new device may weigh each choice differently.
+    A ridge regression of the mean log-latency of the devices on the one-hot features gives a contribution of each gene;
+    those of a choice's genes add up to its part, which is scaled to mean 0 and standard deviation 1 over the space.
+    A new device may weigh each choice a little differently.
 
     Attributes:
-        directions: shape (n_features, n_parts).
-        offsets: shape (n_parts,).
+        directions: from one-hot features to parts, shape (n_features, n_parts).
+        offsets: subtracted from the parts, shape (n_parts,).
     """
 
     directions: Values
@@ -33,7 +34,7 @@ class Parts:
 
     @classmethod
     def of(cls, space: SearchSpace, architectures: Sequence[Architecture], latencies_ms: Values) -> Self:
-        """From latencies of shape (n_architectures, n_devices)."""
+        """Fitted to latencies in ms, shape (n_architectures, n_devices)."""
         features = space.features(architectures).astype(np.float64)
         shape = np.log(latencies_ms).mean(axis=1)
         centred = features - features.mean(axis=0)
@@ -45,18 +46,19 @@ class Parts:
         return cls(directions, features.mean(axis=0) @ directions)
 
     def __call__(self, space: SearchSpace, architectures: Sequence[Mapping[str, Any]]) -> Values:
-        """Shape (n_architectures, n_parts)."""
+        """Parts of architectures, shape (n_architectures, n_parts)."""
         parts: Values = space.features(architectures).astype(np.float64) @ self.directions - self.offsets
         return parts
 
 
 @dataclass(frozen=True, eq=False)
 class Basis:
-    """What known devices say of architectures, in the form that `predictors.mixture` takes.
+    """Features of architectures from known devices, as `predictors.mixture` takes them.
 
     Attributes:
-        sources: the known devices, of one space.
-        medians_ms: of each over the space.
+        sources: latency models of the known devices, of one space.
+        medians_ms: the median latency of each over the space, shape (n_sources,).
+        parts: contributions of the choices.
     """
 
     sources: tuple[LatencyModel, ...]
@@ -69,17 +71,19 @@ class Basis:
         return self.sources[0].space
 
     def __call__(self, architectures: Sequence[Mapping[str, Any]]) -> tuple[Values, Values]:
-        """Relative latencies, shape (n_architectures, n_sources), and parts."""
+        """Latencies in units of the medians, shape (n_architectures, n_sources), and parts."""
         return latencies_of(self.sources, architectures) / self.medians_ms, self.parts(self.space, architectures)
 
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Architectures that stand for a space, and what known devices say of them.
+    """A sample of architectures that stands for the space, with its features.
 
     Attributes:
+        architectures: the sample.
+        basis: what the features come from.
         relative: latencies in units of each source's median, shape (n_architectures, n_sources).
-        parts: shape (n_architectures, n_parts).
+        parts: contributions of the choices, shape (n_architectures, n_parts).
     """
 
     architectures: list[Architecture]
@@ -89,9 +93,9 @@ class Pool:
 
     @classmethod
     def of(cls, sources: Sequence[LatencyModel], seed: int = 0) -> Self:
-        """A sample of the space, with its smallest and largest sub-network, where all sources know the latency.
+        """A sample with the smallest and the largest sub-network, as far as all sources know the latency.
 
-        Raises TableError for sources of different spaces, or that know no architecture in common.
+        Raises TableError for sources of different spaces, and for sources that know no architecture in common.
         """
         require_one_space(sources)
         space = sources[0].space
@@ -111,7 +115,7 @@ class Pool:
 
 
 def latencies_of(sources: Sequence[LatencyModel], architectures: Sequence[Mapping[str, Any]]) -> Values:
-    """In ms, shape (n_architectures, n_sources); NaN where a source does not know, or knows nothing positive."""
+    """Latencies in ms, shape (n_architectures, n_sources); NaN where a source knows none above 0."""
     latencies = np.stack([source.latency(architectures) for source in sources], axis=1)
     return np.where(latencies > 0, latencies, np.nan)
 
@@ -128,6 +132,6 @@ def require_one_space(sources: Sequence[LatencyModel]) -> None:
 
 
 def _belonging(space: SearchSpace) -> Values:
-    """1 where a feature belongs to a choice, else 0, shape (n_features, n_choices)."""
+    """1 where a one-hot feature is of a gene of the choice, else 0; shape (n_features, n_choices)."""
     of_gene = np.repeat(np.arange(len(space.choices)), [choice.n_genes for choice in space.choices])
     return np.eye(len(space.choices))[np.repeat(of_gene, space.n_values)]

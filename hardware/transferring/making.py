@@ -1,4 +1,4 @@
-"""Which architectures to measure on a new device, and its latency model out of what they took."""
+"""Which architectures to measure on a new device, and its latency model from these measurements."""
 
 import datetime
 from collections.abc import Mapping, Sequence
@@ -22,15 +22,15 @@ def choose_measurements(
     among: Sequence[Mapping[str, Any]] | None = None,
     seed: int = 0,
 ) -> list[Architecture]:
-    """The architectures whose latency on a new device tells most about all others, the most telling first.
+    """The architectures whose latency on a new device says most about that of all others, the most informative first.
 
     Greedy I-optimal design in the space of what the known devices say; see `predictors.mixture.most_telling`.
 
     Args:
         sources: latency models of known devices, all of one space.
         n: how many to measure.
-        among: which can be measured; None: any of the space.
-        seed: of the architectures that stand for the space.
+        among: architectures that can be measured; None: any of the space.
+        seed: of the sample of architectures that stands for the space.
 
     Raises TableError for sources that do not go together, ValueError for more measurements than there are to choose.
     """
@@ -64,9 +64,9 @@ def transfer(
         sources: latency models of known devices (tables, imported measurements), all of one space.
         device: the new one.
         architectures: what was measured, best those that `choose_measurements` chose.
-        latencies_ms: what it took, shape (n_architectures,).
+        latencies_ms: their latencies on it, shape (n_architectures,).
         provenance: of the measurements, as JSON-compatible data.
-        seed: of the architectures that stand for the space.
+        seed: of the sample of architectures that stands for the space.
 
     Raises TableError for sources that do not go together or do not know what was measured, ValueError for latencies
     that are no positive numbers.

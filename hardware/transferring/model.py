@@ -1,4 +1,4 @@
-"""The latency model of a device that is a mixture of others."""
+"""The latency model of a device as a mixture of those of others."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -26,11 +26,13 @@ class TransferredLatency(Saved):
     """A latency model made by `transfer`; see `LatencyModel`.
 
     Attributes:
+        device: the new one.
         basis: the known devices.
-        mixture: what the new device is of them.
-        architectures: that were measured on the new device.
-        latencies_ms: what it took, shape (n_architectures,).
-        error: as in `LatencyModel`, of each measurement by a fit to the others.
+        mixture: how the latency of the new device follows from theirs.
+        architectures: those that were measured on the new device.
+        latencies_ms: their latencies, shape (n_architectures,).
+        provenance: of the measurements, with the sources and their weights, as JSON-compatible data.
+        error: as in `LatencyModel`, by leave-one-out cross-validation.
     """
 
     device: Device

@@ -30,8 +30,9 @@ def resolve_settings(
     """
     from timm.data import resolve_data_config
 
-    told = getattr(model, "pretrained_cfg", None) or {}
-    known = dict(fallback) | {name: told[name] for name in ("input_size", "mean", "std", "crop_mode") if told.get(name)}
+    stated = getattr(model, "pretrained_cfg", None) or {}
+    known = dict(fallback)
+    known |= {name: stated[name] for name in ("input_size", "mean", "std", "crop_mode") if stated.get(name)}
     resolved = resolve_data_config({"interpolation": interpolation, "crop_pct": crop_pct}, pretrained_cfg=known)
     channels, height, _ = (int(size) for size in resolved["input_size"])
     crop_pct = float(resolved["crop_pct"])

@@ -54,10 +54,10 @@ class Monitor:
 
     def note(self, **values: float) -> None:
         """Shows values beside the bar, where earlier ones of other names stay; or logs them."""
-        told = {name: f"{name} {value:.4g}" for name, value in values.items()}
-        self._notes |= told
+        shown = {name: f"{name} {value:.4g}" for name, value in values.items()}
+        self._notes |= shown
         if self._bar is None:
-            logger.info("training: %s", "  ".join(told.values()))
+            logger.info("training: %s", "  ".join(shown.values()))
         else:
             self._bar.update(self._task, note="  ".join(self._notes.values()))
 

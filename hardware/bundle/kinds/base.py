@@ -1,4 +1,4 @@
-"""What every kind of bundle does, and the kind that knows no task: a model of one part, checked and measured."""
+"""What all kinds of bundles have in common, which is also the bundle without a task: a model, checked and measured."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -58,13 +58,13 @@ class Making:
 
 
 class Kind:
-    """How one kind of task is deployed; this one knows none.
+    """How tasks of one kind are deployed; this class deploys models without a task.
 
     Attributes:
         program: the template that goes into the bundle as `task.py`.
-        modules: further templates, copied as they are.
+        modules: further templates, which are copied as they are.
         packages: distributions that these need.
-        parts: names of what a model of such tasks is made of.
+        parts: names of the parts that models of such tasks have.
     """
 
     program: ClassVar[str] = "task_none.py"
@@ -91,7 +91,7 @@ class Kind:
         return Sample.of(_named(inputs, names), output)
 
     def compute(self, form: Format, folder: Path) -> Callable[[dict[str, Any]], Any]:
-        """What must equal the sample's output, through the bundle's runtime: inputs by name -> output."""
+        """The model in the bundle, run by its runtime: inputs by name -> what must equal the sample's output."""
         model = form.runtime.load(folder, 1)
         return lambda inputs: model(inputs)[0]
 

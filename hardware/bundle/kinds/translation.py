@@ -30,8 +30,8 @@ class Translation(Kind):
         making = self.making
         past = [t for name, t in making.parts["decoder"].inputs.items() if name.startswith("past_keys_")]
         source, target = making.net.example_inputs(making.architecture, 1)
-        told = cast(dict[str, Any], super().settings())
-        return told | {
+        settings = cast(dict[str, Any], super().settings())
+        return settings | {
             "sizes": {
                 "pasts": [[t.shape[1], t.shape[3]] for t in past],
                 "positions": cast(Any, making.model).most_steps,
@@ -55,8 +55,8 @@ class Translation(Kind):
     def compute(self, form: Format, folder: Path) -> Callable[[dict[str, Any]], Any]:
         """Log-probabilities of given translations, by encoder and decoder step."""
         encoder, decoder = (form.runtime.load(folder, 1, part) for part in self.parts)
-        told = self.settings()
-        translator = translating.Translator(encoder, decoder, told["search"], **told["sizes"])
+        settings = self.settings()
+        translator = translating.Translator(encoder, decoder, settings["search"], **settings["sizes"])
         return lambda inputs: translating.scored(translator, inputs)
 
     def examples(self, folder: Path) -> str:

@@ -24,10 +24,10 @@ Model = Callable[[dict[str, Any]], list[Any]]
 
 def load(folder: Path, threads: int, part: str = "model") -> Model:
     """A part of the bundle's model (most have one, `model`), ready to run with this number of threads."""
-    told = json.loads((Path(folder) / "runtime.json").read_text(encoding="utf-8"))
+    stored = json.loads((Path(folder) / "runtime.json").read_text(encoding="utf-8"))
     _unsafe_reset_threadpool(threads)
     program = Runtime.get().load_program(str(Path(folder) / f"{part}{ENDING}"))
-    method, names = program.load_method("forward"), told["inputs"][part]
+    method, names = program.load_method("forward"), stored["inputs"][part]
 
     def run(inputs: dict[str, Any]) -> list[Any]:
         tensors = [torch.from_numpy(np.ascontiguousarray(inputs[name])) for name in names]

@@ -29,8 +29,8 @@ def load(folder: Path, threads: int, part: str = "model") -> Model:
 def providers(folder: Path) -> list[Any]:
     """Those of the bundle's backend that are installed, with their settings; the CPU last."""
     path = folder / "runtime.json"
-    told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    backend, precision = str(told.get("backend")), told.get("precision")
+    stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    backend, precision = str(stored.get("backend")), stored.get("precision")
     wanted: dict[str, dict[str, Any]] = {}
     if backend == "onnxruntime_tensorrt":
         half = {"trt_fp16_enable": precision == "fp16", "trt_bf16_enable": precision == "bf16"}

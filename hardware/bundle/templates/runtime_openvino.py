@@ -25,15 +25,15 @@ def load(folder: Path, threads: int, part: str = "model") -> Model:
     It is compiled for each of the first few shapes of inputs that it meets, which is quicker to run than one form for
     all; that one is for whatever comes then.
     """
-    told = json.loads((Path(folder) / "runtime.json").read_text(encoding="utf-8"))
+    stored = json.loads((Path(folder) / "runtime.json").read_text(encoding="utf-8"))
     core = _core()
     settings = {
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": _HINTS.get(told["precision"], "f32"),
+        "INFERENCE_PRECISION_HINT": _HINTS.get(stored["precision"], "f32"),
     }
-    names = told["inputs"][part]
+    names = stored["inputs"][part]
     compiled: dict[Any, Any] = {}
 
     def run(inputs: dict[str, Any]) -> list[Any]:

@@ -29,10 +29,10 @@ class Program(single.SingleModel):
         tokenizer.no_padding()
         tokenizer.enable_truncation(settings["max_length"])
         encoding = tokenizer.encode(parts[0], parts[1] if settings["pairs"] else None)
-        told = {
+        encoded = {
             "input_ids": encoding.ids,
             "attention_mask": encoding.attention_mask,
             "token_type_ids": encoding.type_ids,
         }
-        inputs = {name: np.array([told[name]], dtype=np.int64) for name in settings["inputs"]}
+        inputs = {name: np.array([encoded[name]], dtype=np.int64) for name in settings["inputs"]}
         return {"text": text, "top": labels.most_probable(self.compute(inputs)[0], self.folder)}

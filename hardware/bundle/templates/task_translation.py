@@ -52,8 +52,8 @@ class Program:
             best, score = self.translator.translate(tokens)
         except ValueError as error:
             return {"text": text, "error": str(error)}
-        told = {"unknown": unknown} if unknown else {}
-        return {"text": text, "translation": self.target.decode(best), "score": round(score, 6), **told}
+        extra = {"unknown": unknown} if unknown else {}
+        return {"text": text, "translation": self.target.decode(best), "score": round(score, 6), **extra}
 
 
 class _Words:

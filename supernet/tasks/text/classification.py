@@ -284,8 +284,8 @@ class TextClassification:
 
 def _parameters(model: nn.Module) -> Sequence[str]:
     """Names of what a model is called with."""
-    told: Sequence[str] | None = getattr(model, "input_names", None)
-    return told if told is not None else list(inspect.signature(model.forward).parameters)
+    names: Sequence[str] | None = getattr(model, "input_names", None)
+    return names if names is not None else list(inspect.signature(model.forward).parameters)
 
 
 def _positions(model: nn.Module) -> int | None:

@@ -105,12 +105,12 @@ class Translation:
     def methods(self) -> Mapping[str, str]:
         """How BLEU is counted, and how the translations were found."""
         search = f"beam {self.search.beam}, length penalty {self.search.length_penalty:g}"
-        told = {
+        methods = {
             "bleu": f"{bleu.signature(self.bleu_tokenizer)}, {search}",
             "tokenized_bleu": f"Moses tokens with compounds split at hyphens, {search}",
             "perplexity": "per token of the target tokenizer",
         }
-        return {name: how for name, how in told.items() if name in self.metrics}
+        return {name: how for name, how in methods.items() if name in self.metrics}
 
     def n_samples(self, split: str = "validation") -> int:
         """Number of pairs of a split."""

@@ -42,9 +42,9 @@ class Vocabulary:
     def __post_init__(self) -> None:
         found = {token: self.tokenizer.token_to_id(token) for token in SPECIAL}
         if list(found.values()) != list(range(len(SPECIAL))):
-            told = ", ".join(f"{token} is {i}" for token, i in found.items())
+            ids = ", ".join(f"{token} is {i}" for token, i in found.items())
             raise TokenizerError(
-                f"the tokenizer has other ids than translation models expect: {told} instead of 0, 1, 2 and 3; train "
+                f"the tokenizer has other ids than translation models expect: {ids} instead of 0, 1, 2 and 3; train "
                 "one for translation, or convert it"
             )
 
