@@ -78,6 +78,12 @@ class Bundle:
         return {name: value for name, value in self.metrics["measured"].items() if not name.endswith("loss")}
 
     @property
+    def methods(self) -> dict[str, str]:
+        """How those of `accuracies` are computed whose name does not say it all, by metric."""
+        shown = {name.partition("_")[2] or name for name in self.accuracies}
+        return {name: text for name, text in self.metrics.get("methods", {}).items() if name in shown}
+
+    @property
     def predicted_ms(self) -> float:
         """By the latency table; NaN where there was none."""
         return float(self.metrics["predicted"].get("latency_ms", float("nan")))
@@ -109,8 +115,9 @@ class Bundle:
 
     @property
     def not_measured(self) -> str:
-        """Why there is no latency of when the bundle was made; "" where it is not known."""
-        return str(self.metrics.get("not_measured", ""))
+        """Why there is no latency of when the bundle was made; "" where it is not known, or goes without saying."""
+        elsewhere = self.device.get("backend") == "imported"
+        return "" if elsewhere else str(self.metrics.get("not_measured", ""))
 
     @property
     def differs(self) -> str | None:

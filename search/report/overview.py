@@ -49,7 +49,7 @@ def write_overview(folder: str | Path) -> Path:
             bundles=ordered,
             columns=_columns(ordered),
             sections=[_section(name, [b for b in ordered if b.device["name"] == name]) for name in names],
-            methods={name: text for bundle in ordered for name, text in bundle.metrics.get("methods", {}).items()},
+            methods={name: text for bundle in ordered for name, text in bundle.methods.items()},
             back=BACK,
             report="../report.html" if (top.resolve().parent / "report.html").exists() else "",
         )

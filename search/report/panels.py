@@ -30,13 +30,13 @@ class Scale:
 
     @classmethod
     def around(cls, label: str, values: ArrayLike, start: float, end: float, whole: bool = False) -> Self:
-        """Holds all finite values with some room; a unit range around a constant."""
+        """Holds all finite values with some room; a constant, 5 % to both sides of it."""
         known = np.asarray(values, dtype=np.float64)
         known = known[np.isfinite(known)]
         low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
         largest, room = max(abs(low), abs(high)), _PADDING * (high - low)
         if high - low <= max(1e-9 * largest, _TINY):
-            room = 0.5 * (largest if largest > _TINY else 1.0)
+            room = (0.5 if whole else _PADDING) * (largest if largest > _TINY else 1.0)
         return cls(label, low - room, high + room, start, end, whole)
 
     def pixels(self, values: ArrayLike) -> NDArray[np.float64]:
