@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--budget", type=int, default=80)
     parser.add_argument("--folder", type=Path, default=Path("runs/benchmark"))
-    parser.add_argument("--tactics", nargs="+", default=["linas", "nsga2", "random"])
+    parser.add_argument("--tactics", nargs="+", default=["bayesian", "linas", "nsga2", "random"])
     options = parser.parse_args()
 
     net = supernet.create("digits_mobilenetv3", checkpoint="embedded").eval()

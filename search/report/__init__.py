@@ -1,4 +1,4 @@
-"""What a finished search leaves for people to look at: tables, a picture, a page and a console table."""
+"""Reports of a finished search: tables, a picture, an HTML page and a table for the terminal."""
 
 from search.report.overview import write_overview
 from search.report.tables import console_table, front_table, results_table

@@ -1,4 +1,4 @@
-"""The diagrams of the page: the front, hypervolume over evaluations, predictions against measurements."""
+"""The diagrams of the report: front, hypervolume over evaluations, predictions against measurements."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ _N_MARKS = 300
 
 @dataclass(frozen=True)
 class Fit:
-    """Predictions of one objective against what was measured.
+    """Predictions of one objective, made when architectures were proposed, against measurements.
 
     Args:
         quantity: the objective.
-        n: architectures with both.
-        spearman: rank correlation; None for fewer than two.
-        mean_error: mean absolute difference as text with its unit; "" without predictions.
-        bias: mean of predicted minus measured, as text with its unit.
+        n: number of architectures that have both.
+        spearman: rank correlation; None for fewer than two architectures.
+        mean_error: mean absolute error as text with its unit; "" without predictions.
+        bias: mean of predicted minus measured values, as text with its unit.
         panel: the diagram; None without predictions.
     """
 
@@ -41,7 +41,7 @@ class Fit:
 
 
 def front_panels(result: Result, chosen: Sequence[int]) -> list[Panel]:
-    """Every pair of objectives; for a single objective its values over evaluations."""
+    """A diagram for each pair of objectives; for a single objective, of its values over evaluations."""
     pairs, shown = axis_pairs(result), quantities(result)
     if not pairs:
         return [_best_panel(result, next(iter(shown.values())), chosen)]
@@ -50,7 +50,7 @@ def front_panels(result: Result, chosen: Sequence[int]) -> list[Panel]:
 
 
 def hypervolume_panel(result: Result, *, wide: bool) -> Panel:
-    """Hypervolume after each evaluation; vertical lines where a new batch begins."""
+    """Hypervolume after each evaluation, with vertical lines between batches."""
     size = _FLAT if wide else _SMALL
     curve = result.hypervolume_curve()
     panel = Panel.around(_numbers(len(curve)), np.append(curve, 0.0), "evaluation", "hypervolume", **size)
@@ -97,7 +97,7 @@ def _best_panel(result: Result, quantity: Quantity, chosen: Sequence[int]) -> Pa
 def _with_rows(
     panel: Panel, result: Result, x: NDArray[Any], y: NDArray[Any], front: NDArray[np.int64], chosen: Sequence[int]
 ) -> Panel:
-    """Marks the front, thinned where it is long, and what was chosen, with tooltips."""
+    """Adds marks with tooltips for chosen architectures and for the front, which is thinned if it is long."""
     picked = [int(front[i]) for i in spread(len(front), _N_MARKS)]
     rows = [row for row in dict.fromkeys([*picked, *chosen]) if np.isfinite(x[row]) and np.isfinite(y[row])]
     texts = [architecture_text(result, row) for row in rows]

@@ -1,4 +1,4 @@
-"""What bundles say of themselves, read for the overview."""
+"""Reads bundles for the overview."""
 
 import json
 import math
@@ -10,14 +10,14 @@ from typing import Any
 from search.errors import SearchError
 
 BACK = "run.json"
-"""What `run.py` printed on the device, brought back into the bundle's folder."""
+"""File in a bundle's folder with what `run.py` printed on the device."""
 
 _MANIFEST = "bundle.json"
 _USUAL_DEVICE = {"threads": 1, "batch_size": 1, "precision": "fp32", "cores": [], "machine": None}
 _USUAL_METRICS = {"predicted": {}, "measured": {}, "format": "onnx"} | dict.fromkeys(
     ("bytes", "params", "macs"), math.nan
 )
-_TOLD = {"median_ms", "p10_ms", "p90_ms", "repeats"}
+_LATENCY_KEYS = {"median_ms", "p10_ms", "p90_ms", "repeats"}
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Latency:
 
     Args:
         ms: median.
-        how: of how many inferences, in which span, on what.
+        how: number of inferences, their span, and the processor, as text.
     """
 
     ms: float
@@ -39,11 +39,11 @@ class Bundle:
 
     Args:
         path: of its folder, relative to the page, with slashes.
-        run: the command that runs it, in its folder.
+        run: command that runs it, in its folder.
         device: settings of its device.
-        metrics: as in `metrics.json`.
+        metrics: content of `metrics.json`.
         architecture: as JSON text.
-        back: what `run.py` printed on the device; None where that did not come back.
+        back: content of `run.json`, what `run.py` printed on the device; None without that file.
     """
 
     path: str
@@ -55,7 +55,7 @@ class Bundle:
 
     @classmethod
     def read(cls, folder: Path, top: Path) -> "Bundle":
-        """Raises SearchError naming the file that cannot be read, or what it lacks."""
+        """The bundle in a folder. Raises SearchError naming the file that cannot be read, or what it lacks."""
         manifest, metrics = _object(folder / _MANIFEST), _object(folder / "metrics.json")
         back = _back(folder / BACK) if (folder / BACK).exists() else None
         try:
@@ -74,28 +74,28 @@ class Bundle:
 
     @property
     def accuracies(self) -> dict[str, float]:
-        """What was measured of the sub-network's answers, by name; losses are left out."""
+        """Measured metrics of the sub-network's outputs by name, without losses."""
         return {name: value for name, value in self.metrics["measured"].items() if not name.endswith("loss")}
 
     @property
     def methods(self) -> dict[str, str]:
-        """How those of `accuracies` are computed whose name does not say it all, by metric."""
+        """How metrics among `accuracies` are computed, by name, if the bundle says so."""
         shown = {name.partition("_")[2] or name for name in self.accuracies}
         return {name: text for name, text in self.metrics.get("methods", {}).items() if name in shown}
 
     @property
     def predicted_ms(self) -> float:
-        """By the latency table; NaN where there was none."""
+        """Latency in ms by the latency table; NaN without one."""
         return float(self.metrics["predicted"].get("latency_ms", float("nan")))
 
     @property
     def megabytes(self) -> float:
-        """Of the model's files; NaN where the bundle does not tell."""
+        """Size of the model's files in 10^6 bytes; NaN if the bundle does not say."""
         return float(self.metrics["bytes"]) / 1e6
 
     @property
     def measured(self) -> Latency | None:
-        """What `run.py` brought back from the device goes before what was measured when the bundle was made."""
+        """The latency that `run.py` measured on the device, else that measured when the bundle was made; or None."""
         if self.back is not None and self.differs is None:
             found = self.back["latency"]
             where = self.back.get("versions", {}).get("gpu") or self.back.get("cpu", {}).get("model", "")
@@ -115,23 +115,23 @@ class Bundle:
 
     @property
     def not_measured(self) -> str:
-        """Why there is no latency of when the bundle was made; "" where it is not known, or goes without saying."""
+        """Why no latency was measured when the bundle was made; "" if that is not known, or is plain from the device."""
         elsewhere = self.device.get("backend") == "imported"
         return "" if elsewhere else str(self.metrics.get("not_measured", ""))
 
     @property
     def differs(self) -> str | None:
-        """What `run.py` complained about on the device; None where it did not, or where it has not run."""
+        """Why the output of `run.py` on the device is wrong; None if it is right, or there is none."""
         if self.back is None:
             return None
-        told = self.back.get("parity", {})
-        if told.get("ok") and "latency" in self.back:
+        parity = self.back.get("parity", {})
+        if parity.get("ok") and "latency" in self.back:
             return None
         return str(self.back.get("error") or "its output differs from PyTorch's")
 
 
 def bundles_below(top: Path) -> list[Bundle]:
-    """All bundles in a folder and below, ordered by path; numbers in it count as such. Raises SearchError for none."""
+    """Bundles in a folder and below it, by path, numbers in numerical order. Raises SearchError if there is none."""
     folders = [path.parent for path in top.rglob(_MANIFEST) if not path.parent.name.startswith(".")]
     if not folders:
         raise SearchError(f"{top}: no bundles there; `supernet-deploy search=...` makes them")
@@ -143,12 +143,12 @@ def bundles_below(top: Path) -> list[Bundle]:
 
 
 def _back(path: Path) -> dict[str, Any]:
-    """What `run.py` printed: how parity came out and, where it held, the latency."""
-    told = _object(path)
-    latency = told.get("latency") if isinstance(told.get("parity"), dict) else {}
-    if latency is not None and not (isinstance(latency, dict) and set(latency) >= _TOLD):
+    """What `run.py` printed: parity with PyTorch and, if it holds, latency. Raises SearchError for anything else."""
+    printed = _object(path)
+    latency = printed.get("latency") if isinstance(printed.get("parity"), dict) else {}
+    if latency is not None and not (isinstance(latency, dict) and set(latency) >= _LATENCY_KEYS):
         raise SearchError(f"{path} is not what run.py prints: bring its output back once more, or remove the file")
-    return told
+    return printed
 
 
 def _object(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The page that shows what is deployed: for each device its sub-networks, how good they are and how to run them."""
+"""The overview page of deployed sub-networks: for each device their metrics, and how to run them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from search.report.deployed import BACK, Bundle, bundles_below
+from search.report.files import replace_file
 from search.report.quantities import Quantity
 from search.report.templates import environment
 
@@ -15,7 +16,7 @@ FILE = "overview.html"
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the table: its heading, and of each bundle a sortable value, its text and a remark on it."""
+    """A column of the table: its heading, and for each bundle a value to sort by, its text and a remark."""
 
     heading: str
     cells: list[tuple[float, str, str]]
@@ -23,7 +24,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Section:
-    """A device and its bundles; `cards` are label, value and remark."""
+    """A device and its bundles; `cards` hold label, value and remark."""
 
     name: str
     cards: list[tuple[str, str, str]]
@@ -33,8 +34,8 @@ class Section:
 def write_overview(folder: str | Path) -> Path:
     """Writes `overview.html` about all bundles in a folder and below it, and returns its path.
 
-    Latencies that `run.py` measured on a device elsewhere show where its output lies in the bundle as `run.json`.
-    Raises SearchError where there is no bundle, or an incomplete one.
+    To show latencies that `run.py` measured on the device, save its output as `run.json` in the folder of the bundle.
+    Raises SearchError if there is no bundle, or an incomplete one.
     """
     top = Path(folder)
     bundles = bundles_below(top)
@@ -55,9 +56,7 @@ def write_overview(folder: str | Path) -> Path:
         )
     )
     path = top / FILE
-    part = path.with_name(f".{FILE}.part")
-    part.write_text(page, encoding="utf-8")
-    part.replace(path)
+    replace_file(path, page.encode())
     return path
 
 
@@ -89,12 +88,12 @@ def _numbers(quantity: Quantity, values: Sequence[float], prefix: str = "") -> C
 
 
 def _significant(ms: float) -> str:
-    """Three digits: devices differ by orders of magnitude."""
+    """A latency with three significant digits, as devices differ by orders of magnitude."""
     return f"{ms:#.3g}".rstrip(".") if ms < 1000 else f"{ms:,.0f}"
 
 
 def _compared(measured: float, predicted: float) -> str:
-    """How far a measurement is from its prediction."""
+    """Relative difference of a measurement from its prediction, as text; "" without either."""
     if np.isnan(measured) or np.isnan(predicted):
         return ""
     error = measured / predicted - 1

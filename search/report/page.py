@@ -1,4 +1,4 @@
-"""The page: one HTML file that needs nothing else."""
+"""The report as one HTML file that needs no other files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _ERROR_HEAD, _ERROR_LENGTH = 160, 4000
 
 @dataclass(frozen=True)
 class Failure:
-    """One failed evaluation; `rest` is the whole error where `head` had to be cut."""
+    """A failed evaluation; `head` is the first line of the error, `rest` all of it if that was cut, else ""."""
 
     id: int
     batch: int
@@ -38,11 +38,11 @@ def render(
     """The page as HTML.
 
     Args:
-        result: a finished search.
+        result: of a finished search.
         title: heading.
-        chosen: ids (rows of `result.frame`) to point out, per device.
-        device: JSON-like data, shown at the end.
-        provenance: likewise, nested; the search's own settings follow it.
+        chosen: by device, ids (rows of `result.frame`) to point out.
+        device: JSON-compatible data to show at the end.
+        provenance: nested JSON-compatible data to show after it; the settings of the search follow.
     """
     fits, views = charts.fits(result), by_device(result)
     paired = len(views) == 1 and sum(fit.panel is not None for fit in fits) == 1
@@ -76,7 +76,7 @@ def render(
 
 
 def flattened(data: Any, path: tuple[str, ...] = ()) -> list[tuple[str, str]]:
-    """Nested JSON-like data as lines of (where, value); lists of plain values stay together."""
+    """Nested JSON-compatible data as pairs (path of keys, value as text); a list of plain values is one pair."""
     nested: list[tuple[str, Any]]
     if isinstance(data, Mapping):
         nested = [(str(key), value) for key, value in data.items()]
@@ -96,7 +96,7 @@ def _plain(value: Any) -> str:
 
 
 def headline(result: Result) -> list[tuple[str, str, str]]:
-    """Numbers about the whole search: label, value, remark."""
+    """Key figures of the whole search: label, value, remark."""
     history = result.history
     before, n_failed = history.n_known_before, int(np.count_nonzero(~history.measured))
     n_batches = len(np.unique(history.batches[history.batches >= 0]))

@@ -1,4 +1,4 @@
-"""Diagrams of the page as geometry in pixels; the template draws them."""
+"""Diagrams of the report as geometry in pixels, which the template draws."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 N_SHADES = 6
-"""Number of colours that stand for the order of evaluation."""
+"""Number of colours for the order of evaluation."""
 
 _MARGIN_LEFT, _MARGIN_RIGHT, _MARGIN_TOP, _MARGIN_BOTTOM = 56.0, 14.0, 30.0, 40.0
 _PADDING = 0.05
@@ -19,7 +19,7 @@ Points = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Scale:
-    """One axis: maps `low`..`high` to the pixels `start`..`end`; `whole` where it counts something."""
+    """An axis, which maps `low`..`high` to the pixels `start`..`end`; `whole`: ticks are whole numbers."""
 
     label: str
     low: float
@@ -30,7 +30,7 @@ class Scale:
 
     @classmethod
     def around(cls, label: str, values: ArrayLike, start: float, end: float, whole: bool = False) -> Self:
-        """Holds all finite values with some room; a constant, 5 % to both sides of it."""
+        """An axis that holds all finite values with some margin; for a constant, 5 % to both sides of it."""
         known = np.asarray(values, dtype=np.float64)
         known = known[np.isfinite(known)]
         low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
@@ -40,13 +40,13 @@ class Scale:
         return cls(label, low - room, high + room, start, end, whole)
 
     def pixels(self, values: ArrayLike) -> NDArray[np.float64]:
-        """Positions, same shape."""
+        """Positions of values in pixels, same shape."""
         share = (np.asarray(values, dtype=np.float64) - self.low) / (self.high - self.low)
         return self.start + share * (self.end - self.start)
 
     @property
     def ticks(self) -> list[tuple[float, str]]:
-        """Round numbers: pixel and text."""
+        """Ticks at round numbers: pixel and text."""
         from matplotlib.ticker import MaxNLocator
 
         distance = _TICK_DISTANCE_X if self.end > self.start else _TICK_DISTANCE_Y

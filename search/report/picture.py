@@ -21,9 +21,9 @@ _COLOURS = "viridis_r"
 
 
 def front_png(result: Result, title: str) -> bytes:
-    """The front over everything evaluated, coloured by order of evaluation; the best value so far for one objective.
+    """A scatter plot of everything evaluated, coloured by order of evaluation, with the front; as PNG.
 
-    Where the search is for several devices, the front of each.
+    For a single objective, its best value so far over evaluations. For several devices, a plot for each.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -107,7 +107,7 @@ def _decorate(figure: "Figure", axes: "list[Axes]", result: Result, title: str) 
 
 
 def _plain(text: str) -> str:
-    """Text that matplotlib does not take for a formula."""
+    """Text in which matplotlib sees no formula."""
     return text.replace("$", r"\$")
 
 

@@ -1,4 +1,4 @@
-"""How the values of an objective are written for people: unit, scale and sensible digits."""
+"""Formats the values of objectives for people: unit, scale, number of digits."""
 
 import math
 from dataclasses import dataclass
@@ -31,9 +31,9 @@ class Quantity:
 
     Args:
         name: of the objective.
-        unit: as shown, with the prefix that `scale` stands for; "" where none is known.
-        scale: shown numbers are values divided by this.
-        decimals: shown after the point; None: as many as four significant digits need.
+        unit: as shown, with the prefix for `scale`; "" if none is known.
+        scale: values are divided by it to be shown.
+        decimals: digits after the point; None: four significant digits.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Quantity:
 
     @classmethod
     def of(cls, name: str, values: ArrayLike) -> Self:
-        """Chooses scale and digits so that `values` can be told apart; those not finite are left out."""
+        """Chooses scale and digits such that the finite ones of `values` can be told apart."""
         known = np.asarray(values, dtype=np.float64)
         known = known[np.isfinite(known)]
         largest = float(np.abs(known).max()) if len(known) else 0.0
@@ -83,7 +83,7 @@ class Quantity:
 
 
 def _decimals(values: NDArray[np.float64], least: int, most: int) -> int | None:
-    """Digits after the point that resolve the range, or None where plain digits would be unreadable."""
+    """Number of digits after the point that resolve the range; None where plain digits would be unreadable."""
     if not len(values):
         return least
     largest = float(np.abs(values).max())

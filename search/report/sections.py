@@ -1,4 +1,4 @@
-"""What the page says about one front: of a device, or of the whole search."""
+"""The sections of the report, one for each front: of a device, or of the whole search."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,21 +33,21 @@ class Section:
     """A front and the architectures on it.
 
     Args:
-        device: "" where the search is for one only.
-        file: that holds the front.
-        cards: numbers at the top: label, value, remark.
+        device: its name; "" in a search for one device.
+        file: name of the file with the front.
+        cards: key figures: label, value, remark.
         constraints: as text.
-        n_front: architectures on the front.
-        n_violating: measured ones that violate a constraint.
-        has_chosen: whether any are pointed out.
-        single: whether there is a single objective with a goal, and so no front.
-        front_panels: the diagrams of the front.
-        hypervolume_panel: hypervolume over evaluations.
-        columns: quantities of the table.
-        rows: of the table.
-        pictured: those of them whose genes are shown.
-        strips: their repeated choices.
-        numbers: their objectives and scalar choices.
+        n_front: number of architectures on the front.
+        n_violating: number of measured architectures that violate a constraint.
+        has_chosen: whether any architecture is pointed out.
+        single: whether only one objective has a goal, so that there is no front.
+        front_panels: diagrams of the front.
+        hypervolume_panel: diagram of hypervolume over evaluations.
+        columns: objectives of the table.
+        rows: rows of the table.
+        pictured: the rows whose genes are drawn.
+        strips: pictures of their repeated choices.
+        numbers: their objectives and scalar choices as text.
     """
 
     device: str
@@ -68,7 +68,7 @@ class Section:
 
     @classmethod
     def of(cls, result: Result, device: str, chosen: Sequence[int], *, wide: bool) -> "Section":
-        """Of a result as one device sees it; `wide` makes the hypervolume's diagram as wide as the page."""
+        """The section of a result for one device; `wide`: its hypervolume diagram is as wide as the page."""
         front = result.pareto().index.tolist()
         rows = _rows(result, front, chosen)
         pictured = [row for row in rows if row.id in {*(front[i] for i in spread(len(front), _N_PICTURED)), *chosen}]
@@ -113,7 +113,7 @@ def _cards(result: Result) -> list[tuple[str, str, str]]:
 
 
 def _rows(result: Result, front: list[int], chosen: Sequence[int]) -> list[Row]:
-    """The front, thinned where it is long, then what was chosen beside it."""
+    """The front, thinned if it is long, then chosen architectures that are not on it."""
     shown, frame = quantities(result), result.frame
     rank_of = {row: rank for rank, row in enumerate(front)}
     ranks = sorted({*spread(len(front), _N_TABLE), *(rank_of[row] for row in chosen if row in rank_of)})

@@ -1,4 +1,4 @@
-"""How architectures look: one row each, one strip of coloured cells per repeated choice, numbers for scalar ones."""
+"""Pictures of architectures: a row each, with a strip of shaded cells per repeated choice, text for scalar choices."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -97,7 +97,7 @@ def _by_value(choice: Choice, genes: Genes) -> Genes:
 
 
 def _strip(choice: Choice, genes: Genes, active: NDArray[np.bool_], breaks: list[bool]) -> Strip:
-    """`breaks` says between which positions another choice takes over the activity: there a gap shows."""
+    """The strip of a choice; a gap separates positions whose activity is ruled by different genes (`breaks`)."""
     n_positions = genes.shape[1]
     gaps = np.concatenate([[0.0], np.cumsum(breaks)]) * (_GAP if sum(breaks) < n_positions - 1 else 0.0)
     cell = float(np.clip((_STRIP_WIDTH - gaps[-1]) / n_positions, *_CELL_WIDTHS))

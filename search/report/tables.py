@@ -1,4 +1,4 @@
-"""The evaluated architectures and the Pareto front as tables, for files and for the terminal."""
+"""Tables of the evaluated architectures and of the Pareto front, for files and for the terminal."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +29,10 @@ def results_table(result: Result) -> "pd.DataFrame":
 
 
 def front_table(result: Result) -> "pd.DataFrame":
-    """The Pareto front, best first by the first cheap (else minimised) objective.
+    """The Pareto front, ordered as `Result.pareto`.
 
-    Columns: rank (0, 1, ...) and those of `results_table` that say something here; id is the row there. Where the
-    search is for several devices, the fronts of all of them, each with ranks of its own, after a column device.
+    Columns: rank (0, 1, ...), then those of `results_table` but status and error. For several devices, the fronts of
+    all, each with its own ranks, and a column device in front.
     """
     import pandas as pd
 
@@ -77,7 +77,7 @@ def console_table(result: Result, limit: int = _CONSOLE_ROWS, device: str = "") 
 
 
 def describe(result: Result, row: int) -> str:
-    """One evaluated architecture in one line, choices with few positions first; inactive positions show as "·"."""
+    """An evaluated architecture in one line, choices with few positions first; "·" marks inactive positions."""
     space = result.history.space
     active = space.active(result.history.genes[row : row + 1])[0]
     starts = np.cumsum([0, *(choice.n_genes for choice in space.choices)])

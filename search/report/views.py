@@ -1,4 +1,4 @@
-"""What the picture, the page and the console table have in common."""
+"""What the picture, the page and the console table share."""
 
 import itertools
 
@@ -11,22 +11,22 @@ from search.result import Result
 
 
 def by_device(result: Result) -> dict[str, Result]:
-    """The result as each device sees it; the whole under "" where the search is for one device."""
+    """The result for each device by name; the whole result under "" in a search for one device."""
     return {device: result.view(device) for device in result.history.problem.devices} or {"": result}
 
 
 def front_file(device: str) -> str:
-    """Name of the file that holds the front of a device, or of the search where it is for one."""
+    """Name of the file with the front of a device; `device` is "" in a search for one device."""
     return f"front_{device}.csv" if device else "front.csv"
 
 
 def quantities(result: Result) -> dict[str, Quantity]:
-    """How to write the values of each objective, in order."""
+    """The number format of each objective by name, in order."""
     return {name: Quantity.of(name, result.frame[name]) for name in result.history.problem.names}
 
 
 def axis_pairs(result: Result) -> list[tuple[str, str]]:
-    """The pairs of objectives to plot against each other, costs on the horizontal axis; empty for a single one."""
+    """Pairs (x, y) of objectives to plot, minimised ones on the horizontal axis; empty for a single objective."""
     ordered = sorted(result.history.problem.targets, key=lambda objective: objective.goal == "max")
     return list(itertools.combinations([objective.name for objective in ordered], 2))
 
@@ -40,7 +40,7 @@ def best_so_far(result: Result) -> NDArray[np.float64]:
 
 
 def stairs(x: ArrayLike, y: ArrayLike, goal: Goal) -> NDArray[np.float64]:
-    """Corners of the line below (or above) which a two-objective front dominates, shape (2 n - 1, 2).
+    """Corners of the staircase through a front of two objectives, shape (2 n - 1, 2).
 
     Args:
         x: ascending, shape (n,).
@@ -56,6 +56,6 @@ def stairs(x: ArrayLike, y: ArrayLike, goal: Goal) -> NDArray[np.float64]:
 
 
 def spread(n: int, limit: int) -> list[int]:
-    """At most `limit` of 0..n-1, evenly spaced with both ends."""
+    """At most `limit` of the numbers 0..n-1, evenly spaced, both ends included."""
     rows: list[int] = np.unique(np.linspace(0, n - 1, min(n, limit)).round().astype(int)).tolist()
     return rows

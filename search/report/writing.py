@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import SearchError
+from search.report.files import replace_file
 from search.report.page import render
 from search.report.picture import front_png
 from search.report.tables import front_table, results_table
@@ -13,7 +14,7 @@ from search.report.views import by_device, front_file
 from search.result import Result
 
 Chosen = Sequence[Mapping[str, Any] | int]
-"""Architectures, or their ids."""
+"""Architectures, or their ids (rows of `Result.frame`)."""
 
 
 def write_report(
@@ -25,20 +26,20 @@ def write_report(
     provenance: Mapping[str, Any] | None = None,
     chosen: Chosen | Mapping[str, Chosen] | None = None,
 ) -> dict[str, Path]:
-    """Writes `results.csv`, `front.csv`, `front.png` and `report.html`, replacing those that are there.
+    """Writes `results.csv`, `front.csv`, `front.png` and `report.html` into a folder, replacing existing ones.
 
-    A search for several devices leaves a `front_<device>.csv` for each, too; `front.csv` holds them all.
+    For several devices, `front.csv` holds the fronts of all, and there is a `front_<device>.csv` for each.
 
     Args:
-        result: a finished search.
-        directory: created where it is missing.
-        title: heading of the page and the picture.
-        device: what the measurements hold for, as JSON-like data.
-        provenance: how the numbers were obtained, as nested JSON-like data.
-        chosen: architectures, or their ids, to point out: those that were deployed. For several devices, by device.
+        result: of a finished search.
+        directory: created if it does not exist.
+        title: heading of page and picture.
+        device: settings of the device, as JSON-compatible data, to show on the page; of several devices by name.
+        provenance: how the numbers were obtained, as nested JSON-compatible data, to show on the page.
+        chosen: architectures or their ids to point out, as those that are deployed; for several devices, by device.
 
-    Returns: the paths by file name. Raises SearchError where `chosen` names what was not evaluated, OSError where a
-    file cannot be written: each file is complete or left as it was.
+    Returns: paths by file name. Raises SearchError if `chosen` has an architecture that was not evaluated, OSError if a
+    file cannot be written; every file is then either complete or as it was.
     """
     views = by_device(result)
     ids = {name: [_id(result, item) for item in items] for name, items in _chosen_by_device(views, chosen).items()}
@@ -49,7 +50,7 @@ def write_report(
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
-        _replace(folder / name, content)
+        replace_file(folder / name, content)
     return {name: folder / name for name in contents}
 
 
@@ -75,13 +76,3 @@ def _id(result: Result, chosen: Mapping[str, Any] | int) -> int:
 
 def _csv(table: Any) -> bytes:
     return bytes(table.to_csv(index=False, lineterminator="\n").encode())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
