@@ -1,6 +1,6 @@
 """The history of a search, an immutable value that tactics read: what was evaluated, and what is pending."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -124,18 +124,6 @@ class History:
             pending=np.concatenate([self.pending, genes]),
             pending_batches=np.concatenate([self.pending_batches, np.full(len(genes), number, dtype=np.int64)]),
         )
-
-    def believing(self, predict: Callable[[Genes], Values]) -> "History":
-        """This history with predictions in place of the measurements that are pending.
-
-        Args:
-            predict: maps genes of shape (n_pending, n_genes) to values of shape (n_pending, n_objectives).
-        """
-        if not len(self.pending):
-            return self
-        batches = np.concatenate([self.batches, self.pending_batches])
-        believed = self.extended(self.pending, predict(self.pending), 0)
-        return replace(believed, batches=batches, pending=self.pending[:0], pending_batches=self.pending_batches[:0])
 
     def view(self, device: str) -> "History":
         """The history of one device: all architectures, with the objectives of its view.

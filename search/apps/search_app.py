@@ -61,8 +61,9 @@ def searched(setup: Setup) -> Result:
     first_batch_size(tactic, config.budget, config.batch_size)
     space = setup.net.space  # first: a task may take settings from the super-network's
     names = [*setup.optimised, *setup.bounded]
-    if "measured_latency" in names and n_workers(engine) > 1:
-        raise search.SearchError("measured_latency needs the machine for itself: give engine=local or engine.workers=1")
+    alone = [name for name in ("measured_latency", "energy") if name in names]
+    if alone and n_workers(engine) > 1:
+        raise search.SearchError(f"{alone[0]} needs the machine for itself: give engine=local or engine.workers=1")
     if setup.accuracy_among(names):
         require_fit(setup.net, setup.task)
     objectives, descriptors = setup.objectives, setup.descriptors

@@ -80,7 +80,7 @@ def test_names_with_devices_are_checked(ten):
         two_devices(ten, {"power": 3})
 
 
-def test_pending_architectures_are_seen_and_can_be_believed(space, landscape, make_history):
+def test_pending_architectures_are_seen(space, landscape, make_history):
     history = make_history(space, landscape.objectives(), 10)
     genes = space.sample_genes(3, np.random.default_rng(77))
     awaiting = history.awaiting(genes)
@@ -88,11 +88,6 @@ def test_pending_architectures_are_seen_and_can_be_believed(space, landscape, ma
     assert not history.seen(genes).any()
     assert len(awaiting) == 10
     assert awaiting.pending_batches.tolist() == [1, 1, 1]
-    believed = awaiting.believing(lambda genes: np.full((len(genes), 2), 7.0))
-    assert len(believed) == 13
-    assert (believed.values[10:] == 7).all()
-    assert len(believed.pending) == 0
-    assert history.believing(lambda genes: 1 / 0) is history
 
 
 def test_the_reference_is_fixed_once_the_first_batch_is_known(space, landscape, make_history):

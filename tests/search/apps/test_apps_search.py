@@ -210,6 +210,10 @@ def test_bundles_of_a_search_for_two_devices(app, for_two_devices, tmp_path):
         (["devices=[torch_cpu]", "hardware=torch_cpu"], "hardware or devices, not both"),
         (["hardware=[torch_cpu,onnxruntime_cpu]"], "devices=[a,b]"),
         (["engine=processes", "engine.workers=2", "objectives=[accuracy,measured_latency]"], "machine for itself"),
+        (
+            ["engine=processes", "engine.workers=2", "objectives=[accuracy,energy]"],
+            "energy needs the machine for itself",
+        ),
     ],
 )
 def test_devices_and_engines_are_checked_before_anything_is_measured(app, small, settings, message, tmp_path):
