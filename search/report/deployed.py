@@ -115,7 +115,7 @@ class Bundle:
 
     @property
     def not_measured(self) -> str:
-        """Why no latency was measured when the bundle was made; "" if that is not known, or is plain from the device."""
+        """Why no latency was measured when the bundle was made; "" if that is unknown, or plain from the device."""
         elsewhere = self.device.get("backend") == "imported"
         return "" if elsewhere else str(self.metrics.get("not_measured", ""))
 
