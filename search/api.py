@@ -66,7 +66,8 @@ def run(
         warm_start: measurements to start from: a store, the folder of a search, its results.csv, a results file of
             DyNAS-T, a CSV or a DataFrame; a `search.Source` that says how to read one of these; or a list. Values of
             the same objective and scope count as measured, beside the budget (batch -1). All others inform the tactic,
-            as far as measurements here agree with them, and never appear among the results.
+            as far as measurements here agree with them, and never appear among the results. It is read when a study
+            begins; later changes of a file have no effect on that study.
         batch_size: architectures per proposal. None: the tactic decides: "bayesian" takes a sixtieth of the budget (at
             least 5), "weaknas" 10, "random" up to 50, others a fifth of the budget (4 to 50). A study keeps the batch
             size that it began with.
@@ -88,16 +89,17 @@ def run(
     """
     problem = Problem.of(space, objectives, constraints, descriptors)
     require_count("seed", seed, 0)
+    for flag, value in (("asynchronous", asynchronous), ("retry_failed", retry_failed)):
+        if value not in (True, False, None):
+            raise SearchError(f"{flag} must be True or False, got {value!r}")
     if name is not None and not isinstance(name, str):
         raise SearchError(f"name must be a string or None, got {name!r}")
     engine = _engine(engine)
     tactic = _tactic(tactic, predictor)
     size = first_batch_size(tactic, budget, batch_size)
     settings = {"tactic": described(tactic), "seed": int(seed), "batch_size": described(batch_size), "name": name}
-    if len(problem.descriptors):
-        settings["descriptors"] = problem.descriptors.identity
-    if warm_start is not None:
-        settings["warm_start"] = described_sources(warm_start)
+    settings |= {"descriptors": problem.descriptors.identity} if len(problem.descriptors) else {}
+    settings |= {"warm_start": described_sources(warm_start)} if warm_start is not None else {}
     asynchronous = n_workers(engine) > 1 if asynchronous is None else bool(asynchronous)
     with show(progress, budget) as reporter, _opened(store) as opened, _closed_after(engine):
         opened.bind(space)
@@ -152,8 +154,12 @@ def described(thing: Any) -> Any:
 
 
 def _tactic(tactic: Any, predictor: Any) -> Tactic:
+    if isinstance(tactic, str) and "predictor" in settings_of(tactic):
+        return create(tactic, predictor=predictor)
     if isinstance(tactic, str):
-        return create(tactic, **({"predictor": predictor} if "predictor" in settings_of(tactic) else {}))
+        if predictor != "auto":
+            logger.warning("tactic %r predicts nothing: predictor=%r is not used", tactic, predictor)
+        return create(tactic)
     if isinstance(tactic, type):
         raise SearchError(f"tactic must be an object, not its class: give {tactic.__name__}(...)")
     if not callable(getattr(tactic, "propose", None)):

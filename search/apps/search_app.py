@@ -131,4 +131,4 @@ def plain(setting: Any) -> Any:
     """A setting as plain data; the text of a JSON object becomes that object."""
     if isinstance(setting, str) and setting.startswith("{"):
         return literal(setting)
-    return OmegaConf.to_container(setting) if OmegaConf.is_config(setting) else setting
+    return OmegaConf.to_container(setting, resolve=True) if OmegaConf.is_config(setting) else setting

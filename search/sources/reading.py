@@ -1,5 +1,6 @@
 """Reads the sources of a warm start, whatever their format."""
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -42,10 +43,22 @@ def described_sources(given: Any) -> list[Any]:
 
 
 def _described(item: Any) -> Any:
+    if isinstance(item, Store):
+        return _label(item)
     if not isinstance(item, Source):
-        return str(item.path) if isinstance(item, Store) else type(item).__name__
+        return (
+            {type(item).__name__: hashlib.sha256(item.to_csv().encode()).hexdigest()[:16]} if _is_frame(item) else None
+        )
     more = {"columns": dict(item.columns), "fixed": dict(item.fixed), "same": item.same}
     return {"path": item.label, **{name: value for name, value in more.items() if value}}
+
+
+def _label(store: Store) -> str:
+    return "a store in memory" if store.path is None else str(store.path)
+
+
+def _is_frame(item: Any) -> bool:
+    return hasattr(item, "columns") and hasattr(item, "to_dict")
 
 
 def _source(item: Any) -> Any:
@@ -62,8 +75,8 @@ def _source(item: Any) -> Any:
 
 def _read_one(source: Any, space: SearchSpace, objectives: list[Objective]) -> tuple[str, list[KnownValue]]:
     if isinstance(source, Store):
-        return str(source.path), _of_store(source, str(source.path), space, objectives)
-    if hasattr(source, "columns") and hasattr(source, "to_dict"):
+        return _label(source), _of_store(source, _label(source), space, objectives)
+    if _is_frame(source):
         rows = [(f"row {i}", row) for i, row in zip(source.index, source.to_dict("records"), strict=True)]
         table = Table(Source("DataFrame"), [str(column) for column in source.columns], rows)
         return table.source.label, of_table(table, space, objectives)

@@ -56,6 +56,8 @@ class Answering:
         ({"engine": search.ProcessEngine}, "engine must be an object"),
         ({"objectives": None}, "objectives must be a list of search.Objective, got None"),
         ({"name": 3}, "name must be a string or None, got 3"),
+        ({"asynchronous": "no"}, "asynchronous must be True or False, got 'no'"),
+        ({"descriptors": None}, "descriptors must be a list of search.Descriptor, got None"),
         ({"budget": np.True_}, "budget must be an integer"),
         ({"constraints": {"accuracy": ("<=", 10**400)}}, "'accuracy'.*the bound must be a finite number"),
     ],
@@ -122,6 +124,19 @@ def test_tactics_with_other_settings_make_other_studies(ten, one, other):
         for setting in (one, other, one):
             searched(ten, tactic=Drawing(setting), store=store, batch_size=5)
         assert len(store.studies()) == 2
+
+
+def test_other_data_to_start_from_make_another_study(ten):
+    frame = searched(ten, budget=4).frame
+    with Store() as store:
+        for given in (frame, frame.iloc[:2], frame.copy()):
+            searched(ten, warm_start=given, store=store, budget=2)
+        assert len(store.studies()) == 2
+
+
+def test_a_predictor_that_is_not_used_is_said(ten, caplog):
+    searched(ten, predictor="ridge", budget=2)
+    assert "tactic 'random' predicts nothing: predictor='ridge' is not used" in caplog.text
 
 
 @pytest.mark.parametrize(
