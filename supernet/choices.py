@@ -1,6 +1,6 @@
 """What may vary in a super-network: choices, and the rules that say when they matter."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,17 @@ def within_depth(depth: str, stages: Sequence[int], base: Sequence[int] | int = 
         return When((depth, first + stage), test=lambda value: block < bases[stage] + value)
 
     return activity
+
+
+def ascending(name: str, values: Iterable[float]) -> tuple[Any, ...]:
+    """The distinct numbers in ascending order, as the values of a choice whose largest one holds all others.
+
+    Raises ValueError, which names the setting, for no numbers.
+    """
+    listed = frozen(list(values)) if _is_sequence(values) else ()
+    if not listed or any(isinstance(value, bool) or not isinstance(value, (int, float)) for value in listed):
+        raise ValueError(f"{name} must be a list of numbers, at least one, got {values!r}")
+    return tuple(sorted(set(listed)))
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,10 @@ class SuperNetwork(nn.Module, ABC):
         if not isinstance(getattr(self, "space", None), SearchSpace):
             raise TypeError(f"{type(self).__name__} has no search space: set `space = SearchSpace(...)` in the class")
         self._skeletons: OrderedDict[Architecture, tuple[nn.Module, list[Place]]] = OrderedDict()
-        self.shared = self.build(self.largest)
+        shared = self.build(self.largest)
+        if not isinstance(shared, nn.Module):
+            raise TypeError(f"{type(self).__name__}.build must return a module, got {shared!r}")
+        self.shared = shared
 
     @abstractmethod
     def build(self, architecture: Architecture) -> nn.Module:

@@ -1,6 +1,6 @@
 """Batch-norm recalibration: a sub-network's own statistics in place of the shared ones."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -77,10 +77,13 @@ def recalibrate(model: nn.Module, batches: Iterable[Inputs]) -> nn.Module:
 
     Args:
         model: any module; only its batch-norm layers change.
-        batches: inputs of the model (one tensor, a tuple of arguments, or named ones), each of several samples.
+        batches: inputs of the model without labels (one tensor, a tuple of arguments, or named ones), each of several
+            samples.
 
-    Raises ValueError for a model with batch norm and no batches.
+    Raises ValueError for a model with batch norm and no batches, TypeError for a single batch in place of several.
     """
+    if isinstance(batches, (Tensor, Mapping)):
+        raise TypeError("batches must be a list of batches, or give one after the other: recalibrate(model, [batch])")
     layers = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
     model.eval()
     if not layers:

@@ -13,6 +13,7 @@ from timm.layers import make_divisible
 from torch import Tensor, nn
 
 from supernet.architecture import Architecture
+from supernet.choices import ascending
 from supernet.families import ofa
 from supernet.layout import Layout
 from supernet.network import SuperNetwork
@@ -50,7 +51,7 @@ class ElasticMBConv(SuperNetwork):
         stages: the elastic stages; all channel counts are multiples of 8.
         stem_width: channels of the stem.
         num_classes, in_chans: of the classifier and of the images.
-        resolutions, kernel_sizes, expand_ratios, depths: what may vary, ascending.
+        resolutions, kernel_sizes, expand_ratios, depths: what may vary, in any order.
         mean, std: of the input channels, as the network's transforms normalise them.
         family: name in checkpoints and reports.
         width_mult: by which the published channel counts were multiplied, for messages.
@@ -80,24 +81,23 @@ class ElasticMBConv(SuperNetwork):
         self.stem_width = stem_width
         self.num_classes, self.in_chans = num_classes, in_chans
         self.mean, self.std = tuple(mean), tuple(std)
-        self.kernel_sizes = tuple(kernel_sizes)
-        possible = [(stage.depth,) if stage.depth else tuple(depths) for stage in self.stages]
+        self.kernel_sizes = ascending("kernel_sizes", kernel_sizes)
+        depths, resolutions = ascending("depths", depths), ascending("resolutions", resolutions)
+        possible = [(stage.depth,) if stage.depth else depths for stage in self.stages]
         n_blocks = [max(of_stage) for of_stage in possible]
         self.places = [(s, b) for s, n in enumerate(n_blocks) for b in range(n)]
         exists = within_depth("d", n_blocks)
         self.space = SearchSpace(
             Choice("ks", self.kernel_sizes, len(self.places), exists),
-            Choice("e", tuple(expand_ratios), len(self.places), exists),
+            Choice("e", ascending("expand_ratios", expand_ratios), len(self.places), exists),
             Choice(
                 "d",
                 tuple(sorted({d for of_stage in possible for d in of_stage})),
                 len(possible),
                 allowed=possible.__getitem__,
             ),
-            Choice("r", tuple(resolutions)),
-            translate=partial(
-                ofa.published, resolutions=tuple(resolutions), fixed_depths=tuple(s.depth for s in self.stages)
-            ),
+            Choice("r", resolutions),
+            translate=partial(ofa.published, resolutions=resolutions, fixed_depths=tuple(s.depth for s in self.stages)),
         )
         super().__init__()
         self.kernel_transforms = nn.ParameterDict(self._identity_transforms())

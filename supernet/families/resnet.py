@@ -11,6 +11,7 @@ from timm.layers import make_divisible
 from torch import Tensor, nn
 
 from supernet.architecture import Architecture
+from supernet.choices import ascending
 from supernet.families import ofa
 from supernet.families.resnet_model import Block, ResNet, Stem
 from supernet.layout import Layout
@@ -36,7 +37,7 @@ class ElasticResNet(SuperNetwork):
     each stage, `r` the resolution in pixels.
 
     Args:
-        depths, expand_ratios, width_mults: what may vary, ascending.
+        depths, expand_ratios, width_mults: what may vary, in any order; `w` counts widths from the smallest.
         resolutions: likewise, in pixels.
         num_classes, in_chans: of the classifier and of the images.
         base_depths: blocks that each stage always has.
@@ -64,7 +65,8 @@ class ElasticResNet(SuperNetwork):
         self.family = family
         self.num_classes, self.in_chans = num_classes, in_chans
         self.mean, self.std = tuple(mean), tuple(std)
-        self.width_mults = tuple(width_mults)
+        depths, resolutions = ascending("depths", depths), ascending("resolutions", resolutions)
+        self.width_mults = width_mults = ascending("width_mults", width_mults)
         self.base_depths = tuple(base_depths)
         self.stem_widths = [ofa.scaled(stem_width, w) for w in width_mults]
         self.stem_middles = [int(make_divisible(width // 2, 8)) for width in self.stem_widths]
@@ -72,13 +74,18 @@ class ElasticResNet(SuperNetwork):
         n_blocks = [base + max(depths) for base in base_depths]
         self.places = [(s, b) for s, n in enumerate(n_blocks) for b in range(n)]
         self.space = SearchSpace(
-            Choice("d", tuple(depths), 1 + len(n_blocks), aliases=partial(_stem_depths, tuple(depths))),
-            Choice("e", tuple(expand_ratios), len(self.places), within_depth("d", n_blocks, self.base_depths, first=1)),
+            Choice("d", depths, 1 + len(n_blocks), aliases=partial(_stem_depths, depths)),
+            Choice(
+                "e",
+                ascending("expand_ratios", expand_ratios),
+                len(self.places),
+                within_depth("d", n_blocks, self.base_depths, first=1),
+            ),
             Choice(
                 "w", tuple(range(len(self.width_mults))), 2 + len(n_blocks), aliases=partial(_equal, self.stem_middles)
             ),
-            Choice("r", tuple(resolutions)),
-            translate=partial(ofa.published, resolutions=tuple(resolutions)),
+            Choice("r", resolutions),
+            translate=partial(ofa.published, resolutions=resolutions),
         )
         super().__init__()
 

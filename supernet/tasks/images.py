@@ -71,6 +71,8 @@ class ImageClassification:
             raise ValueError(f"task {self.name!r}: crop_rounding must be floor or ceil, got {self.crop_rounding!r}")
         if len(self.mean) != self.channels or len(self.std) != self.channels:
             raise ValueError(f"task {self.name!r}: mean and std need {self.channels} values, one per channel")
+        if min(self.std) <= 0:
+            raise ValueError(f"task {self.name!r}: std must be above 0, got {self.std}")
         if empty := [split for split, images in self.splits.items() if len(images) == 0]:
             raise ValueError(f"task {self.name!r}: the {empty[0]} split holds no images")
 

@@ -22,7 +22,7 @@ class ImageSet(Protocol):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ImageArray:
-    """Images held in memory: uint8 [n, height, width] (grey) or [n, height, width, 3], and int labels [n]."""
+    """Images held in memory: uint8 [n, height, width] or [..., 1] (grey), or [..., 3] (RGB); and int labels [n]."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -34,7 +34,8 @@ class ImageArray:
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
-        return Image.fromarray(self.images[index]), int(self.labels[index])
+        image = self.images[index]
+        return Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image), int(self.labels[index])
 
     def subset(self, indices: NDArray[np.int64]) -> "ImageArray":
         """These images in this order."""

@@ -1,7 +1,7 @@
 """How a super-network is trained, as data."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 import torch
@@ -32,6 +32,10 @@ _AT_LEAST = {
     "seed": 0,
 }
 _AT_MOST = {"momentum": 1, "label_smoothing": 1, "distillation": 1, "average": 1}
+
+
+def _is_number(value: Any, *, whole: bool) -> bool:
+    return not isinstance(value, bool) and isinstance(value, int if whole else (int, float))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +107,12 @@ class Recipe:
         if isinstance(self.augmentation, Mapping):
             object.__setattr__(self, "augmentation", Augmentation(**self.augmentation))
         object.__setattr__(self, "betas", tuple(self.betas))
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type in (int, float) and not _is_number(value, whole=field.type is int):
+                raise ValueError(
+                    f"recipe: {field.name} must be {'an integer' if field.type is int else 'a number'}, got {value!r}"
+                )
         for name, least in _AT_LEAST.items():
             if not getattr(self, name) >= least:
                 raise ValueError(f"recipe: {name} must be at least {least}, got {getattr(self, name)!r}")

@@ -230,6 +230,13 @@ def test_mistakes_in_a_family_of_ones_own_are_named():
     with pytest.raises(TypeError, match="Nowhere has no search space"):
         Nowhere()
 
+    class Forgetful(Linear):
+        def build(self, architecture):
+            nn.Linear(4, architecture["width"])
+
+    with pytest.raises(TypeError, match=r"Forgetful.build must return a module, got None"):
+        Forgetful()
+
     class Descending(Linear):
         space = SearchSpace(Choice("width", (4, 2)))
 

@@ -8,6 +8,7 @@ from timm.models.mobilenetv3 import MobileNetV3
 
 import supernet
 from supernet import ArchitectureError
+from supernet.families.resnet import ElasticResNet
 
 from .conftest import randomised
 from .test_ofa_checkpoints import SMALL
@@ -43,6 +44,25 @@ def test_configurations_survive_json(net):
     for architecture in net.space.sample(20, 0):
         values = dict(architecture) | {"wid": None, "r": [architecture["r"]]}
         assert net.space.validate(values) == architecture
+
+
+@pytest.mark.parametrize("family", ["ofa_mobilenetv3", "ofa_resnet50"])
+def test_resolutions_may_come_in_any_order_and_as_numpy_numbers(family):
+    usual = supernet.create(family, resolutions=(128, 160))
+    other = supernet.create(family, resolutions=np.array([160, 128]))
+    assert other.space.fingerprint == usual.space.fingerprint
+    for wrong in (224, (), ("224",), None):
+        with pytest.raises(ValueError, match="resolutions must be a list of numbers, at least one, got"):
+            supernet.create(family, resolutions=wrong)
+
+
+def test_widths_of_resnet_count_from_the_smallest():
+    small = {"stem_width": 16, "stage_widths": (32, 64), "base_depths": (1, 1), "depths": (0, 1), "num_classes": 3}
+    nets = [ElasticResNet(width_mults=mults, **small) for mults in ((0.5, 1.0), (1.0, 0.5))]
+    assert nets[0].space.fingerprint == nets[1].space.fingerprint
+    assert nets[1].costs([nets[1].smallest, nets[1].largest])["params"].tolist() == sorted(
+        nets[0].costs([nets[0].smallest, nets[0].largest])["params"].tolist()
+    )
 
 
 def test_published_configurations_of_mobile_networks():

@@ -49,6 +49,9 @@ def test_order_of_equal_batches_does_not_matter(mobilenetv3):
 
 
 def test_no_batches_is_an_error_and_no_batch_norm_is_not(mobilenetv3):
+    for single in (torch.zeros(4, 1, 16, 16), {"x": torch.zeros(4, 1, 16, 16)}):
+        with pytest.raises(TypeError, match=r"must be a list of batches, .*recalibrate\(model, \[batch\]\)"):
+            recalibrate(mobilenetv3.extract(mobilenetv3.smallest), single)
     with pytest.raises(ValueError, match="needs at least one batch"):
         recalibrate(mobilenetv3.extract(mobilenetv3.smallest), [])
     recalibrate(nn.Linear(2, 2), [])

@@ -44,6 +44,15 @@ def noise_task(n: int = 30, **settings: object) -> ImageClassification:
     return ImageClassification(name="noise", class_names=("a", "b", "c"), **arguments)
 
 
+def test_grey_images_may_have_an_axis_of_channels():
+    images, labels = np.arange(2 * 8 * 8, dtype=np.uint8).reshape(2, 8, 8), np.zeros(2, dtype=np.int64)
+    (flat, _), (deep, _) = ImageArray(images, labels)[1], ImageArray(images[..., None], labels)[1]
+    assert np.array_equal(np.asarray(flat), np.asarray(deep))
+    splits = {"validation": ImageArray(images, labels)}
+    with pytest.raises(ValueError, match=r"task 'x': std must be above 0, got \(0.0,\)"):
+        ImageClassification(name="x", splits=splits, class_names=("a",), channels=1, mean=(0.0,), std=(0.0,))
+
+
 def test_digits_has_fixed_disjoint_stratified_splits(task):
     assert [task.n_samples(s) for s in ("train", "validation", "test")] == [897, 450, 450]
     pixels = {s: {image.tobytes() for image, _ in task.samples(s, 900)} for s in ("train", "validation", "test")}

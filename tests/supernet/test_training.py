@@ -323,6 +323,10 @@ def test_another_number_of_classes_is_refused_at_the_first_step(tmp_path):
     ("setting", "message"),
     [
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"epochs": 1.5}, "epochs must be an integer, got 1.5"),
+        ({"batch_size": "64"}, "batch_size must be an integer, got '64'"),
+        ({"seed": None}, "seed must be an integer, got None"),
+        ({"momentum": "0.9"}, "momentum must be a number, got '0.9'"),
         ({"learning_rate": 0.0}, "learning_rate must be above 0"),
         ({"gradient_clip": -1.0}, "gradient_clip must be above 0"),
         ({"distillation": 1.5}, "distillation must be at most 1"),

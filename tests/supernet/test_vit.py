@@ -204,6 +204,8 @@ def test_published_configurations():
         ({"global_pool": "nix"}, "timm cannot make"),
         ({"patch_size": (4, 8)}, "images and patches must be square"),
         ({"heads": (0, 2)}, r"heads must be positive integers, got \[0, 2\]"),
+        ({"depths": ()}, r"depths must be positive integers, got \[\]"),
+        ({"hidden_sizes": (24.5,)}, r"hidden_sizes must be positive integers, got \[24.5\]"),
         ({"resolutions": (2, 16)}, "at least a patch of 4 pixels, got 2"),
         ({"pretrained": True}, "need the name of a timm model"),
         ({"positions": "sincos2d"}, "positions must be random or sincos, got 'sincos2d'"),

@@ -73,6 +73,16 @@ class ElasticViT(SuperNetwork):
         family: str = "vit",
         **settings: Any,
     ) -> None:
+        depths, hidden_sizes, heads, mlp_sizes, resolutions = (
+            None if values is None else space.ascending(name, values)
+            for name, values in {
+                "depths": depths,
+                "hidden_sizes": hidden_sizes,
+                "heads": heads,
+                "mlp_sizes": mlp_sizes,
+                "resolutions": resolutions,
+            }.items()
+        )
         self.family, self.new_head = family, new_head
         self.stock = stock = Stock(model, settings, {} if model else _bare(depths, hidden_sizes, head_dim))
         full = stock.template

@@ -46,15 +46,15 @@ def space_of(
 
     Raises ValueError unless all are positive integers.
     """
-    depths, widths = _ascending("depths", depths), _ascending("hidden_sizes", hidden_sizes)
-    pixels, deepest = _ascending("resolutions", resolutions), depths[-1]
+    depths, widths = ascending("depths", depths), ascending("hidden_sizes", hidden_sizes)
+    pixels, deepest = ascending("resolutions", resolutions), depths[-1]
     exists = within_depth("num_layers", [deepest])
     constant = {name: v[0] for name, v in {"hidden_size": widths, "r": pixels}.items() if len(v) == 1}
     return SearchSpace(
         Choice("num_layers", depths),
         Choice("hidden_size", widths),
-        Choice("num_attention_heads", _ascending("heads", heads), deepest, exists),
-        Choice("intermediate_size", _ascending("mlp_sizes", mlp_sizes), deepest, exists),
+        Choice("num_attention_heads", ascending("heads", heads), deepest, exists),
+        Choice("intermediate_size", ascending("mlp_sizes", mlp_sizes), deepest, exists),
         Choice("r", pixels),
         translate=partial(published, deepest=deepest, constant=constant),
     )
@@ -85,9 +85,9 @@ def _rounded(size: float) -> int:
     return max(_MULTIPLE, _MULTIPLE * round(size / _MULTIPLE))
 
 
-def _ascending(name: str, values: Sequence[int]) -> tuple[int, ...]:
+def ascending(name: str, values: Sequence[int]) -> tuple[int, ...]:
     """The distinct values in ascending order. Raises ValueError unless they are positive integers."""
-    found = tuple(sorted(set(values)))
-    if not found or any(isinstance(v, bool) or int(v) != v or v < 1 for v in found):
-        raise ValueError(f"vit: {name} must be positive integers, got {list(values)}")
-    return tuple(int(v) for v in found)
+    listed = list(values)
+    if not listed or any(isinstance(v, (bool, str)) or int(v) != v or v < 1 for v in listed):
+        raise ValueError(f"vit: {name} must be positive integers, got {listed}")
+    return tuple(sorted({int(v) for v in listed}))
