@@ -1,4 +1,4 @@
-"""From architectures to blocks, vectorised: what makes cost counts and latency tables quick for any family."""
+"""Which blocks an architecture is made of, vectorised: the basis of cost counts and latency tables of any family."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from supernet.network import SuperNetwork
 
 REST = "(rest)"
-"""Slot of what no block holds: functional products, parameters of the model itself."""
+"""Slot of the MACs and parameters that are in no block: functional products, parameters of the model itself."""
 
 WHOLE = "(whole)"
-"""Slot of a model that has no parts which are called as modules."""
+"""Slot of the whole model, where none of its parts is called as a module."""
 
 Run = Callable[[nn.Module, Architecture], nn.Module]
 
@@ -36,7 +36,14 @@ def itself(model: nn.Module, architecture: Architecture) -> nn.Module:
 
 @dataclass(frozen=True)
 class Block:
-    """A distinct block: what it costs, and where to find one (slot `slot` of `architecture`)."""
+    """A distinct block.
+
+    Attributes:
+        key: digest of its structure and the shapes of its inputs.
+        slot: where one stands in the network of `architecture`.
+        architecture: an architecture that has it.
+        count: gives MACs and parameters.
+    """
 
     key: str
     slot: str
@@ -59,10 +66,16 @@ class Block:
 
 
 class BlockMap:
-    """Which blocks an architecture is made of, found by building as few sub-networks as it takes.
+    """Which blocks an architecture is made of, found by building as few sub-networks as possible.
 
-    Each slot of the network depends on a few genes (declared by the family, or found by trial). An architecture whose
-    combination in some slot is new is built once, on the meta device; all others are table look-ups.
+    Each slot of the network depends on a few genes, which the family declares or which are found by trial. An
+    architecture in which some slot has a new combination of them is built once, on the meta device; all others are
+    looked up.
+
+    Args:
+        net: the super-network.
+        run: gives, for a sub-network and its architecture, the module that is called with the example inputs.
+        genes: name of each slot -> positions of its genes, as the family declares them; None: they are found by trial.
     """
 
     def __init__(self, net: "SuperNetwork", run: Run, genes: Mapping[str, Sequence[int]] | None) -> None:
@@ -109,15 +122,18 @@ class BlockMap:
         return {"macs": macs[ids].sum(axis=1), "params": params[ids].sum(axis=1)}
 
     def cover(self) -> list[Block]:
-        """Finds every block that any architecture has, without enumerating the space; returns `blocks`."""
+        """Finds the blocks of all architectures, without enumerating the space; returns `blocks`."""
         while (architecture := self.slots.next_unknown()) is not None:
             self.ids([architecture])
         return self.blocks
 
     def uses(self, blocks: Sequence[Block], batch_size: int = 1, place: str = "cpu") -> Iterator[tuple[Block, Use]]:
-        """Each block (not the rest) with real weights and the inputs that it gets inside its sub-network.
+        """Each block (except the rest) with its weights and the inputs that it gets inside its sub-network.
 
-        Both are on the PyTorch device `place`.
+        Args:
+            blocks: of `self.blocks`.
+            batch_size: samples of the inputs.
+            place: the PyTorch device of weights and inputs.
         """
         wanted = sorted((b for b in blocks if b.slot != REST), key=lambda b: (b.architecture.to_json(), b.slot))
         for architecture, group in groupby(wanted, key=lambda block: block.architecture):
@@ -150,7 +166,7 @@ class BlockMap:
             raise ValueError(f"{self._net.name}: equal architectures build different networks in {conflict.slot!r}")
 
     def _look_around(self, base: Genes) -> None:
-        """Changes every gene of one architecture and notes which slots it decides; starts the tables anew."""
+        """Changes each gene of one architecture to find the slots that it decides; starts the tables anew."""
         genes = {name: set(slot.genes) for name, slot in self.slots.slots.items()}
         before = self._keys(base)
         genes |= {name: set() for name in before if name not in genes}
@@ -221,7 +237,7 @@ class BlockMap:
         return capture(run, self._net.blocks_of(model), inputs, memo) or capture(run, {WHOLE: [model]}, inputs)
 
     def _costs_of(self, use: Use, key: str, slot: str, architecture: Architecture) -> Callable[[], tuple[int, int]]:
-        """Costs of a block; those within an inference of many steps, which hardly anybody asks for, when asked for."""
+        """MACs and parameters of a block; counted later, on demand, where the inference has many steps."""
         if self._run is not itself or key in self._known:
             return partial(self._count_again, slot, architecture)
         costs = self._macs_of(use, key), use.n_parameters
@@ -247,7 +263,10 @@ class _Conflict(Exception):  # noqa: N818 - never leaves this module
 
 
 def _bases(net: "SuperNetwork") -> Genes:
-    """Architectures around which dependencies are looked for: extremes, and each value of each switching gene."""
+    """Genes of architectures around which dependencies are looked for, shape (n, n_genes).
+
+    The extremes, some drawn at random, and one for each value of each gene that can switch others off.
+    """
     space = net.space
     rng = np.random.default_rng(0)
     drawn = [space.encode([net.smallest, net.largest]), space.sample_genes(min(4, space.size), rng)]

@@ -1,4 +1,4 @@
-"""Blocks: the parts that a sub-network runs one after the other, identified by structure and input shape."""
+"""Blocks: the parts that a sub-network runs one after the other, identified by structure and shapes of inputs."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ _NOT_STRUCTURE = {"training", "layer_idx"}  # a mode, and where a layer stands a
 
 @dataclass(frozen=True)
 class Call:
-    """What the first module of a block was given once."""
+    """The arguments of one call of a block's first module."""
 
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
@@ -36,9 +36,13 @@ class Call:
 
 @dataclass(frozen=True)
 class Use:
-    """A block at work within one inference: its modules, which run in this order, and all calls of the first of them.
+    """How one inference uses a block.
 
     A decoder layer of a translation, for example, is called at every step, with more keys and values each time.
+
+    Attributes:
+        modules: the block's modules, which run in this order.
+        calls: the arguments of all calls of the first module.
     """
 
     modules: tuple[nn.Module, ...]
@@ -46,7 +50,7 @@ class Use:
 
     @property
     def module(self) -> nn.Module:
-        """The block as one module that does the work of all calls when it is given `inputs`."""
+        """The block as one module: called with `inputs`, it makes all calls."""
         inputs = self.inputs
         plain = len(self.calls) == 1 and not self.calls[0].kwargs and len(inputs) == len(self.calls[0].args)
         if not plain or any(given is not tensor for given, tensor in zip(self.calls[0].args, inputs, strict=True)):
@@ -55,7 +59,7 @@ class Use:
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:
-        """Distinct tensors that `module` takes."""
+        """The positional arguments of `module`: all distinct tensors among the arguments of the calls."""
         return tuple({id(tensor): tensor for call in self.calls for tensor in call.tensors}.values())
 
     @property
@@ -64,7 +68,7 @@ class Use:
         return self.key_of(self.calls)
 
     def key_of(self, calls: Sequence[Call]) -> str:
-        """What `key` would be with these calls."""
+        """The `key` of this block if its calls were these."""
         shapes = [(_shapes(call.args), _shapes(call.kwargs)) for call in calls]
         return hashlib.sha256(repr((self._structure, shapes)).encode()).hexdigest()[:20]
 
@@ -104,15 +108,22 @@ class _Replay(nn.Module):
 
 
 Memo = dict[str, Any]
-"""Outputs of calls by key: on the meta device, where an output is only a shape, a block need not run twice."""
+"""Outputs of calls by key. On the meta device an output is only a shape: the same block need not run twice."""
 
 
 def capture(
     model: nn.Module, blocks: Mapping[str, Sequence[nn.Module]], inputs: Sequence[Any], memo: Memo | None = None
 ) -> dict[str, Use]:
-    """Runs `model(*inputs)` once and records the calls of each block; blocks that are not called are absent.
+    """Runs `model(*inputs)` once and records the calls of each block.
 
-    With a `memo` (meta device only), blocks of one module do not run for calls whose key is in it; new ones are added.
+    Args:
+        model: the whole model, or what runs it.
+        blocks: the modules of each block, by name.
+        inputs: positional arguments of `model`.
+        memo: outputs of earlier calls (meta device only), with which blocks of one module need not run again; new ones
+            are added.
+
+    Returns the blocks that were called, by name.
     """
     uses = {name: Use(tuple(modules)) for name, modules in blocks.items()}
     with ExitStack() as stack, WithoutValues(counted=False), torch.no_grad():

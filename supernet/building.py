@@ -1,4 +1,4 @@
-"""Building and tracing modules without values: on the meta device, leaving out whatever only computes values."""
+"""Building and tracing modules quickly, without values: on the meta device, and without what only computes values."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +23,7 @@ _SHAPES: dict[Callable[..., Any], Callable[..., list[int]]] = {
     functional.embedding: lambda tokens, weight, *_: [*tokens.shape, weight.shape[1]],
     functional.scaled_dot_product_attention: lambda queries, _, values, *__: [*queries.shape[:-1], values.shape[-1]],
 }
-"""The shape of the result of functions that take long to work it out."""
+"""Shapes of results, for functions that take PyTorch long to work them out."""
 
 
 _FACTORIES = {

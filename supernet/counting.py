@@ -1,4 +1,4 @@
-"""Counts, draws and enumerates the distinct members of a space whose genes switch each other off."""
+"""Counts, draws and enumerates the distinct sub-networks of a space whose genes switch each other off."""
 
 import math
 from collections.abc import Sequence
@@ -15,15 +15,22 @@ _MOST_ASSIGNMENTS = 1_000_000
 
 @dataclass(frozen=True)
 class _Component:
-    """Genes that depend on each other: *controllers* switch others, *leaves* switch none.
+    """Genes that depend on each other: *controllers* can switch others off, *leaves* cannot.
 
-    Given the values of the controllers, leaves are independent: row `k` of `assignments` admits `weights[k]` members.
+    Given the values of the controllers, leaves are independent of each other: a row of `assignments` has
+    `weights` members, the product of its `counts`.
+
+    Attributes:
+        controllers: positions of these genes.
+        leaves: likewise.
+        assignments: all joint values of the controllers, shape (n_assignments, n_controllers).
+        counts: number of values of each leaf, 1 where it is inactive, shape (n_assignments, n_leaves).
     """
 
     controllers: list[int]
     leaves: list[int]
-    assignments: Indices  # (n_assignments, n_controllers)
-    counts: Indices  # (n_assignments, n_leaves): admissible values, 1 where the leaf is inactive
+    assignments: Indices
+    counts: Indices
 
     @cached_property
     def weights(self) -> list[int]:

@@ -22,9 +22,9 @@ class Units:
 
     Args:
         size: channels of one of them.
-        givers: modules whose tensors have a row per channel; with each, how many such blocks of rows its tensors hold,
-            one below the other (3 where queries, keys and values are one matrix).
-        taker: the linear layer with a column per channel.
+        givers: modules that compute the channels, whose tensors have a row per channel; with each, how many matrices
+            its tensors hold, one below the other (3 where queries, keys and values are one layer).
+        taker: the linear layer that takes the channels, whose weight has a column per channel.
     """
 
     size: int

@@ -33,7 +33,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def moved(inputs: Any, device: torch.device | str) -> Any:
-    """Inputs with all tensors on a device."""
+    """Inputs of any kind (nested mappings and tuples, too) with all tensors on a device."""
     if isinstance(inputs, Tensor):
         return inputs.to(device)
     if isinstance(inputs, Mapping):

@@ -1,4 +1,4 @@
-"""The modules of a sub-network as a device runs them."""
+"""The parts of a sub-network that are exported: one for most, encoder and decoder step for a translation."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Where the tensors of a module stand, and filling these places with other tensors, for good or for one call."""
+"""The attributes of a module that hold its tensors, and putting other tensors there, for good or for one call."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +11,13 @@ from torch import Tensor, nn
 class Place(NamedTuple):
     """One attribute of a module that holds a parameter or a buffer.
 
-    `name` is that under which the tensor appears first: tied tensors share it, and all but the first are repeated.
+    Attributes:
+        name: under which the tensor appears first in the model; tied tensors have one name.
+        owner: the module that has the attribute.
+        attribute: its name there.
+        is_parameter: a parameter, or a buffer.
+        is_repeated: whether the tensor appeared before.
+        shape: of the tensor.
     """
 
     name: str

@@ -1,4 +1,8 @@
-"""Look-up tables from architectures to what stands in each slot of a network, vectorised and serialisable."""
+"""Look-up tables from genes to the block in each slot of a network, vectorised and serialisable.
+
+A *slot* is a place in the network, such as "the second block of the third stage". Which block stands there depends on a
+few genes: a *state* is one combination of their values, and a *cell* holds the index of the block that belongs to it.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,9 +25,13 @@ State = tuple[int, ...]
 
 @dataclass
 class Slot:
-    """A place in the network. `cells`: joint state of its genes -> index of what stands there, or ABSENT.
+    """A place in the network.
 
-    The state of a gene is its index, or the number of its values where it is inactive.
+    Attributes:
+        name: of the slot.
+        genes: positions of the genes that decide what stands there.
+        cells: joint state of these genes -> index of the block, or ABSENT. The state of a gene is the index of its
+            value, or the number of its values where it is inactive.
     """
 
     name: str
@@ -32,7 +40,12 @@ class Slot:
 
 
 class Slots:
-    """All slots of the networks of a space; each depends on a few genes."""
+    """All slots of the networks of a space.
+
+    Args:
+        space: the space.
+        genes: name of each slot -> positions of the genes that it depends on.
+    """
 
     def __init__(self, space: SearchSpace, genes: Mapping[str, Sequence[int]]) -> None:
         self.space = space
@@ -43,11 +56,13 @@ class Slots:
         architectures: Sequence[Mapping[str, Any]] | Genes,
         learn: Callable[[Architecture], None] | None = None,
     ) -> NDArray[np.int64]:
-        """What stands in every slot, shape (n_architectures, n_slots).
+        """Index of the block in every slot (or ABSENT), shape (n_architectures, n_slots).
 
-        `learn` is called with an architecture that shows an unknown state and fills in the cells that it shows.
+        Args:
+            architectures: architectures or canonical genes.
+            learn: called with an architecture in which a slot has an unknown state; fills in the cells of its states.
 
-        Raises KeyError for an unknown state where nothing can be learnt.
+        Raises KeyError for an unknown state where there is no `learn`.
         """
         genes = self.space.genes_of(architectures)
         states = self.states(genes)
@@ -59,7 +74,7 @@ class Slots:
         return np.where(self.space.active(genes), genes, self.space.n_values)
 
     def next_unknown(self) -> Architecture | None:
-        """An architecture that shows an unknown state of as many slots as agree; None where all states are known."""
+        """An architecture in which as many slots as possible have an unknown state; None where all states are known."""
         fixed: dict[int, int] = {}
         for slot in self.slots.values():
             for state, genes in self._witnesses(slot).items():
@@ -73,7 +88,7 @@ class Slots:
         return self.space.decode(row[None])[0]
 
     def complete(self, learn: Callable[[Architecture], None]) -> None:
-        """Calls `learn` as `ids` does until every state that an architecture can show is known."""
+        """Calls `learn` as `ids` does until every state is known that occurs in any architecture."""
         while (architecture := self.next_unknown()) is not None:
             learn(architecture)
 
@@ -107,7 +122,7 @@ class Slots:
         return found[inverse]
 
     def _witnesses(self, slot: Slot) -> dict[State, dict[int, int]]:
-        """For every state that the slot's genes can have, values of them and of the genes that switch them."""
+        """For every state of a slot, an example: values of its genes and of those that can switch them off."""
         cached: dict[str, dict[State, dict[int, int]]] = self.__dict__.setdefault("_witness_cache", {})
         if slot.name not in cached:
             cached[slot.name] = self._enumerate(slot)
@@ -130,7 +145,7 @@ class Slots:
 
 
 def _distinct_rows(rows: Genes) -> tuple[Genes, NDArray[np.intp], NDArray[np.intp]]:
-    """Distinct rows, where each first stands, and which one every row is."""
+    """Distinct rows; for each, the index of its first occurrence; for each row, the index of its distinct one."""
     spans = rows.max(axis=0, initial=0) + 1
     if float(np.prod(spans, dtype=float)) < 2**62:
         codes = np.zeros(len(rows), dtype=np.int64)

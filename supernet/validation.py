@@ -39,9 +39,9 @@ def validated(
 
 
 def require_fit(net: SuperNetwork, task: Task, split: str = "validation") -> None:
-    """Raises the task's ValueError for a super-network that is not for it, by one sample in the smallest sub-network.
+    """Raises ValueError where a super-network does not fit a task: tries one sample in the smallest sub-network.
 
-    The outputs are looked at where targets are numbers of classes.
+    That its outputs fit is checked where the targets are class indices.
     """
     model = net.extract(net.smallest).eval()
     raw, targets = zip(*task.samples(split, 1), strict=True)
@@ -52,7 +52,7 @@ def require_fit(net: SuperNetwork, task: Task, split: str = "validation") -> Non
 
 
 def digest(net: SuperNetwork, circumstances: tuple[Any, ...]) -> str:
-    """Of a super-network's family, space and weights, and of what else a value depends on."""
+    """Digest of a super-network's family, space and weights, and of all else that a measured value depends on."""
     collected = hashlib.sha256(repr((net.name, net.space.fingerprint)).encode())
     for name, tensor in net.state_dict().items():
         collected.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())

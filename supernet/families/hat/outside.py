@@ -57,7 +57,7 @@ class OutsideState:
             for layer in sizes.decoder.layers
             for _ in ("keys", "values")
         ]
-        self._beam, self._n_steps = beam, 0
+        self._n_steps = 0
         self._own = torch.eye(beam).log().expand(len(memory[0]), 1, beam, beam)  # 0 within, -inf elsewhere
         self._visible = memory[0].new_full((len(memory[0]), 1, beam, 1), -math.inf)
 
