@@ -9,9 +9,10 @@ from search.history import History
 from search.objective import Constraint, Objective
 from search.pareto import hypervolume, non_dominated
 from search.problem import Problem
+from search.records import Measurement, Study, Trial
 from search.result import Result
 from search.sources import Source
-from search.store import Measurement, Store, Study, Trial
+from search.store import Store
 from search.tactics import Proposal, Tactic
 
 __all__ = [

@@ -4,17 +4,15 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import fields, is_dataclass, replace
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from search.descriptors import Descriptor
-from search.driver import Driver, identity_of, n_workers
+from search.driver import Driver, n_workers
 from search.engines import Engine, LocalEngine
 from search.errors import SearchError, require_count
 from search.history import History
+from search.identity import as_data, identity_of
 from search.objective import Objective
 from search.prior import priors_of
 from search.problem import Problem
@@ -97,7 +95,7 @@ def run(
     engine = _engine(engine)
     tactic = _tactic(tactic, predictor)
     size = first_batch_size(tactic, budget, batch_size)
-    settings = {"tactic": described(tactic), "seed": int(seed), "batch_size": described(batch_size), "name": name}
+    settings = {"tactic": as_data(tactic), "seed": int(seed), "batch_size": as_data(batch_size), "name": name}
     settings |= {"descriptors": problem.descriptors.identity} if len(problem.descriptors) else {}
     settings |= {"warm_start": described_sources(warm_start)} if warm_start is not None else {}
     asynchronous = n_workers(engine) > 1 if asynchronous is None else bool(asynchronous)
@@ -127,30 +125,6 @@ def _forget_failures(store: Store, problem: Problem) -> None:
     expensive = [objective for objective in problem.objectives if objective.expensive]
     if n_failed := sum(store.forget_failures(objective.name, objective.scope) for objective in expensive):
         logger.info("failed measurements to be made again: %d", n_failed)
-
-
-def described(thing: Any) -> Any:
-    """Settings as JSON-compatible data, equal in every process for equal settings; of other objects just the class."""
-    if thing is None or isinstance(thing, (str, int, float, bool)):
-        return thing
-    if isinstance(thing, (list, tuple)):
-        return [described(item) for item in thing]
-    name = f"{type(thing).__module__}.{type(thing).__qualname__}"
-    if isinstance(thing, (np.generic, np.ndarray)):
-        return described(thing.tolist())
-    if isinstance(thing, Mapping):
-        return {str(key): described(value) for key, value in thing.items()}
-    if isinstance(thing, os.PathLike):
-        return os.fspath(thing)
-    if isinstance(thing, partial):
-        return {"class": name, "of": described(thing.func), "args": described([*thing.args, thing.keywords])}
-    if is_dataclass(thing) and not isinstance(thing, type):
-        return {"class": name, **{f.name: described(getattr(thing, f.name)) for f in fields(thing) if f.init}}
-    if hasattr(thing, "__qualname__"):
-        return f"{thing.__module__}.{thing.__qualname__}"
-    if callable(getattr(thing, "get_params", None)):
-        return {"class": name, **{key: described(value) for key, value in sorted(thing.get_params().items())}}
-    return {"class": name}
 
 
 def _tactic(tactic: Any, predictor: Any) -> Tactic:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from search.errors import SearchError
 from search.objective import Measure, measured_values, scope_of
-from search.store import Measurement, Store
+from search.records import Measurement
+from search.store import Store
 from supernet.architecture import Architecture
 
 if TYPE_CHECKING:

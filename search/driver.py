@@ -14,9 +14,10 @@ from search.ledger import Ledger
 from search.prior import Prior
 from search.problem import Problem, Values
 from search.progress import Progress
+from search.records import Measurement, Study, Trial
 from search.result import Result
 from search.sampling import require_admissible
-from search.store import Measurement, Store, Study, Trial
+from search.store import Store
 from search.tactics import Tactic, ask
 from supernet.space import Genes
 
@@ -184,14 +185,3 @@ def _measurement(outcome: Outcome) -> Measurement:
     return Measurement(
         outcome.job.architecture, objective.name, objective.scope, outcome.value, outcome.error, outcome.seconds
     )
-
-
-def identity_of(problem: Problem, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The identity of a study, as JSON-compatible data: runs of equal identity continue the same study."""
-    return {
-        "objectives": [
-            {"name": o.name, "goal": o.goal, "expensive": o.expensive, "scope": o.scope} for o in problem.objectives
-        ],
-        "constraints": [str(constraint) for constraint in problem.constraints],
-        **settings,
-    }

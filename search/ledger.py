@@ -11,7 +11,8 @@ from search.history import History
 from search.objective import Objective
 from search.prior import Prior
 from search.problem import Problem, Values
-from search.store import Measurement, Store, Trial
+from search.records import Measurement, Trial
+from search.store import Store
 from supernet.architecture import Architecture
 from supernet.space import Genes
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.store import PriorValue
+from search.records import PriorValue
 from supernet.architecture import Architecture
 from supernet.space import Genes, SearchSpace
 

@@ -4,8 +4,9 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from search.problem import Problem
+from search.records import Measurement, PriorValue, Study, Trial
 from search.sources.base import KnownValue
-from search.store import Measurement, PriorValue, Store, Study, Trial
+from search.store import Store
 from supernet.architecture import Architecture
 
 logger = logging.getLogger("search")

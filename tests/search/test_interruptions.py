@@ -10,7 +10,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 import search
 from search import Measurement, Objective, Store, Trial, tactics
 from search.engines import perform
-from search.store import PriorValue
+from search.records import PriorValue
 from supernet.space import Choice, SearchSpace
 
 SPACE = SearchSpace(Choice("a", (1, 2, 3), repeat=4), Choice("b", (1, 2)))
