@@ -1,4 +1,9 @@
-"""What this machine's CPU is, and which number formats it computes with."""
+"""What this machine's CPU is, and which number formats it computes with.
+
+Needs the standard library alone and runs with Python 3.9: profile bundles take this file along.
+"""
+
+from __future__ import annotations
 
 import platform
 from functools import cache
@@ -11,10 +16,11 @@ _INSTRUCTIONS = {
 
 
 def cpu_model() -> str:
-    """The processor's name as the operating system tells it."""
-    lines = _cpuinfo()
-    names = (line.partition(":")[2].strip() for line in lines if line.lower().startswith(("model name", "hardware")))
-    return next(names, "") or platform.processor() or platform.machine()
+    """The processor's name as the operating system reports it; else the board's, else the kind of processor."""
+    lines = _lines("/proc/cpuinfo")
+    names = [line.partition(":")[2].strip() for line in lines if line.lower().startswith(("model name", "hardware"))]
+    board = [line.strip("\0") for line in _lines("/proc/device-tree/model")]
+    return next(filter(None, [*names, *board]), "") or platform.processor() or platform.machine()
 
 
 def computes(precision: str) -> bool:
@@ -29,14 +35,15 @@ def needed(precision: str) -> str:
 
 @cache
 def _flags() -> set[str]:
-    words = {word for line in _cpuinfo() if line.startswith(("flags", "Features")) for word in line.split()}
+    lines = _lines("/proc/cpuinfo")
+    words = {word for line in lines if line.startswith(("flags", "Features")) for word in line.split()}
     if platform.system() == "Darwin" and platform.machine() == "arm64":
         words |= {"asimdhp"}
     return words
 
 
-def _cpuinfo() -> list[str]:
+def _lines(path: str) -> list[str]:
     try:
-        return Path("/proc/cpuinfo").read_text().splitlines()
+        return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hardware import timing
+from hardware import processor, timing
 from hardware.building import chosen_probes, planned
 from hardware.bundle.templates import runtime_onnxruntime
 from hardware.bundle.writing import replacing, write_json
@@ -45,6 +45,7 @@ FORMAT = {"format": "supernet-search profile bundle", "version": 2}
 _TEMPLATES = Path(__file__).parent / "templates"
 _PROGRAM: dict[str, ModuleType] = {
     "ledger": ledger,
+    "processor": processor,
     "timing": timing,
     "runtime": runtime_onnxruntime,
 }

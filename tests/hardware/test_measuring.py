@@ -230,6 +230,12 @@ def test_a_precision_without_instructions_is_refused(monkeypatch):
         Device("here", "torch", precision="bf16").require_here()
 
 
+def test_a_processor_without_a_name_has_that_of_its_board(monkeypatch):
+    files = {"/proc/cpuinfo": ["processor : 0", "Features : fp asimd"], "/proc/device-tree/model": ["Raspberry Pi 4\0"]}
+    monkeypatch.setattr(processor, "_lines", lambda path: files[path])
+    assert processor.cpu_model() == "Raspberry Pi 4"
+
+
 def test_half_precision_leaves_the_model_as_it_is(monkeypatch):
     monkeypatch.setattr(processor, "computes", lambda precision: True)
     model = nn.Sequential(nn.Embedding(10, 16), nn.Linear(16, 4)).eval()

@@ -138,26 +138,15 @@ def array_of(described: dict[str, Any], rng: Any) -> Any:
 
 def machine_here(onnxruntime_version: str) -> dict[str, Any]:
     """What a latency depends on beside the model, as in the provenance of a table."""
+    import processor  # type: ignore[import-not-found]
+
     return {
-        "cpu": cpu_model(),
+        "cpu": processor.cpu_model(),
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": {"onnxruntime": onnxruntime_version},
     }
-
-
-def cpu_model() -> str:
-    """The processor's name, or the board's."""
-    for path in ("/proc/cpuinfo", "/proc/device-tree/model"):
-        try:
-            text = Path(path).read_text(encoding="utf-8", errors="replace").strip("\0\n")
-        except OSError:
-            continue
-        lines = [line for line in text.splitlines() if line.lower().startswith(("model name", "hardware"))]
-        if lines or path.endswith("model"):
-            return lines[0].partition(":")[2].strip() if lines else text
-    return platform.processor() or platform.machine()
 
 
 def now() -> str:
