@@ -1,7 +1,7 @@
 """Where sub-networks run: devices, measuring, latency tables, deployment bundles."""
 
 from hardware.building import measure_end_to_end
-from hardware.bundle import OnnxModule, ParityError, deploy
+from hardware.bundle import FormatError, OnnxModule, ParityError, deploy
 from hardware.device import Device, DeviceError
 from hardware.energy import measure_energy
 from hardware.importing import import_latency
@@ -16,6 +16,7 @@ from hardware.transferring import TransferredLatency, choose_measurements, trans
 __all__ = [
     "Device",
     "DeviceError",
+    "FormatError",
     "LatencyModel",
     "LatencyPredictor",
     "LatencyTable",

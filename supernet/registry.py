@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from supernet.checkpoint import CheckpointError
+from supernet.names import remember
 from supernet.network import SuperNetwork
 
 Factory = TypeVar("Factory", bound=Callable[..., SuperNetwork])
@@ -22,16 +23,13 @@ def register(name: str) -> Callable[[Factory], Factory]:
     Raises ValueError if another class or function already has the name.
     """
 
-    def remember(factory: Factory) -> Factory:
+    def add(factory: Factory) -> Factory:
         if not factory.__module__.startswith("supernet."):
             available()  # before a name of ours is taken
-        known = _factories.get(name)
-        if known is not None and known.__qualname__ != factory.__qualname__:
-            raise ValueError(f"{name!r} is already {known.__module__}.{known.__qualname__}: choose another name")
-        _factories[name] = factory
+        remember(name, factory, _factories)
         return factory
 
-    return remember
+    return add
 
 
 def available() -> list[str]:

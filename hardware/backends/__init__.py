@@ -10,6 +10,7 @@ from hardware.backends.onnxruntime import OnnxRuntime, OnnxRuntimeCuda, OnnxRunt
 from hardware.backends.openvino import OpenVino
 from hardware.backends.torch import TorchCompile, TorchEager
 from hardware.timing import Runner
+from supernet.names import remember
 
 _BACKENDS: dict[str, type[Backend]] = {
     "cuda": CudaEager,
@@ -36,10 +37,7 @@ def register(name: str) -> Callable[[_Class], _Class]:
     """
 
     def add(backend: _Class) -> _Class:
-        known = _BACKENDS.get(name)
-        if known is not None and known.__qualname__ != backend.__qualname__:
-            raise ValueError(f"{name!r} is already {known.__module__}.{known.__qualname__}: choose another name")
-        _BACKENDS[name] = backend
+        remember(name, backend, _BACKENDS)
         return backend
 
     return add

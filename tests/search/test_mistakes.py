@@ -225,6 +225,7 @@ def test_settings_of_a_tactic_are_those_that_it_takes():
         (tactics.register, "random"),
         (predictors.register, "ridge"),
         (hardware.backends.register, "torch"),
+        (hardware.bundle.kinds.register, "translation"),
         (supernet.registry.register, "bert"),
     ],
 )

@@ -1,9 +1,15 @@
 """Kinds of tasks: what a bundle holds so that its `run.py` prepares inputs and makes sense of outputs."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from hardware.bundle.kinds.base import Kind, Making
 from hardware.bundle.kinds.images import ImageClassification
 from hardware.bundle.kinds.texts import TextClassification
 from hardware.bundle.kinds.translation import Translation
+from supernet.names import remember
+
+_Class = TypeVar("_Class", bound=type[Kind])
 
 _KINDS: dict[str, type[Kind]] = {
     "image_classification": ImageClassification,
@@ -14,9 +20,17 @@ _KINDS: dict[str, type[Kind]] = {
 __all__ = ["Kind", "Making", "kind_of", "register"]
 
 
-def register(name: str, kind: type[Kind]) -> None:
-    """Makes tasks whose `deployment` says `name` deploy as `kind` does."""
-    _KINDS[name] = kind
+def register(name: str) -> Callable[[_Class], _Class]:
+    """Class decorator: makes tasks whose `deployment` names this kind deploy as the `Kind` that it decorates.
+
+    Raises ValueError if another class already has the name.
+    """
+
+    def add(kind: _Class) -> _Class:
+        remember(name, kind, _KINDS)
+        return kind
+
+    return add
 
 
 def kind_of(making: Making) -> Kind:
