@@ -3,11 +3,25 @@
 import datetime
 import os
 import platform
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from typing import Any
 
 from hardware.processor import cpu_model
 
-__all__ = ["cpu_model", "provenance"]
+__all__ = ["cpu_model", "distribution", "provenance"]
+
+
+def distribution(package: str) -> tuple[str, str]:
+    """Name and version of the distribution that a package comes from (`onnxruntime` may be of onnxruntime-gpu).
+
+    Raises PackageNotFoundError where there is none.
+    """
+    try:
+        return package, version(package)
+    except PackageNotFoundError:
+        if not (names := packages_distributions().get(package)):
+            raise
+        return names[0], version(names[0])
 
 
 def provenance(versions: dict[str, str], accelerator: str | None = None) -> dict[str, Any]:

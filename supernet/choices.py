@@ -6,6 +6,8 @@ from typing import Any
 
 from supernet.architecture import frozen
 
+_MOST_VALUES = 2**16  # architectures hold indices of 16 bits
+
 
 @dataclass(frozen=True)
 class When:
@@ -96,6 +98,8 @@ class Choice:
             raise ValueError(f"choice {self.name!r}: {others[0]!r} is no number, text, None or tuple of these")
         if not values or len(set(values)) != len(values):
             raise ValueError(f"choice {self.name!r}: values must be distinct and at least one, got {values}")
+        if len(values) > _MOST_VALUES:
+            raise ValueError(f"choice {self.name!r}: at most {_MOST_VALUES} values are allowed, got {len(values)}")
         if self.repeat is not None and (type(self.repeat) is not int or self.repeat < 1):
             raise ValueError(
                 f"choice {self.name!r}: repeat must be None or an integer of at least 1, got {self.repeat!r}"

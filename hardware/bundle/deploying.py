@@ -6,7 +6,6 @@ import math
 import platform
 import warnings
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from hardware.bundle.sample import Sample
 from hardware.bundle.writing import MANIFEST, replacing, write_json
 from hardware.device import Device, DeviceError
 from hardware.measuring import keeping_threads
-from hardware.provenance import provenance
+from hardware.provenance import distribution, provenance
 from supernet import Architecture, SuperNetwork, recalibrate
 from supernet.checkpoint import distinct
 from supernet.tasks import Task
@@ -184,5 +183,5 @@ def _state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _versions(device: Device) -> dict[str, str]:
-    packages = {name: version(name) for name in ("numpy", "onnxruntime", "timm", "torch")}
+    packages = {name: distribution(name)[1] for name in ("numpy", "onnxruntime", "timm", "torch")}
     return packages | backends.create(device.backend).versions()

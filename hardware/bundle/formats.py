@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 
@@ -16,6 +15,7 @@ from hardware.bundle.sample import ParityError
 from hardware.bundle.served import served
 from hardware.bundle.writing import write_json
 from hardware.device import Device, DeviceError
+from hardware.provenance import distribution
 from supernet.parts import Part
 
 
@@ -91,9 +91,9 @@ class Format:
         """Writes `runtime.py` and `requirements.txt`; `packages` are what is needed beside the runtime."""
         (folder / "runtime.py").write_bytes(Path(str(self.runtime.__file__)).read_bytes())
         recent = 'python_version >= "3.11"'  # older ones may not have the versions that are installed here
-        needed = (*self.packages, *packages)
-        lines = [f"{package}>={version(package).partition('+')[0]}; {recent}" for package in needed]
-        lines += [f"{package}; {recent.replace('>=', '<')}" for package in needed]
+        needed = [distribution(package) for package in (*self.packages, *packages)]
+        lines = [f"{name}>={version.partition('+')[0]}; {recent}" for name, version in needed]
+        lines += [f"{name}; {recent.replace('>=', '<')}" for name, _ in needed]
         (folder / "requirements.txt").write_text("".join(f"{line}\n" for line in lines))
 
 

@@ -259,6 +259,8 @@ def test_broken_spaces_are_refused():
         Choice("a", ({"x": 1},))
     with pytest.raises(ValueError, match="'a': nan is no number"):
         Choice("a", (1.0, float("nan")))
+    with pytest.raises(ValueError, match="'a': at most 65536 values are allowed, got 65537"):
+        Choice("a", range(65537))
     for repeat in ("3", 3.0, True, 0):
         with pytest.raises(ValueError, match="repeat must be None or an integer of at least 1"):
             Choice("a", (1, 2), repeat)
