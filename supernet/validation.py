@@ -73,6 +73,8 @@ class Validation:
         metric: a name among those that `task.evaluate` gives; None: the task's own.
         split: the split that is measured on.
         device: where sub-networks run, as for `validated`.
+
+    Raises ValueError for a device whose name PyTorch does not know.
     """
 
     net: SuperNetwork
@@ -80,6 +82,12 @@ class Validation:
     metric: str | None = None
     split: str = "validation"
     device: str | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            torch.device("cpu" if self.device in (None, "auto") else self.device)
+        except (RuntimeError, TypeError) as error:  # before anything is measured, and a failure remembered
+            raise ValueError(f"cannot validate on {self.device!r}: give auto, cpu, cuda, cuda:1, ...") from error
 
     def __call__(self, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
         """Values in the order of the architectures, shape (n_architectures,).

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from hydra.core.hydra_config import HydraConfig
@@ -159,8 +160,7 @@ class Setup:
     @property
     def optimised(self) -> list[str]:
         """Names of the configured objectives."""
-        names = self.config.objectives
-        return [names] if isinstance(names, str) else list(names)
+        return _listed("objectives", self.config.objectives)
 
     @property
     def _common(self) -> dict[str, Callable[[], Objective]]:
@@ -199,7 +199,7 @@ class Setup:
     @property
     def descriptors(self) -> list[Descriptor]:
         """The configured descriptors. Raises SearchError for an unknown name."""
-        names = list(self.config.get("descriptors") or [])
+        names = _listed("descriptors", self.config.get("descriptors"))
         if unknown := [name for name in names if name not in (*COSTS, *PROXIES)]:
             raise SearchError(f"unknown descriptor {unknown[0]!r}: available are {', '.join((*COSTS, *PROXIES))}")
         proxies = [name for name in names if name in PROXIES]
@@ -269,6 +269,14 @@ class Setup:
 
     def _cost(self, name: str) -> Objective:
         return Objective(name, goal="min", measure=lambda archs: self.net.costs(archs)[name], expensive=False)
+
+
+def _listed(setting: str, value: Any) -> list[str]:
+    """Names in a setting: a list, or a single one; None: none. Raises SearchError for anything else."""
+    names = [value] if isinstance(value, str) else [] if value is None else value
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise SearchError(f"{setting} must list names, as in {setting}=[a,b], got {value!r}")
+    return list(names)
 
 
 def _takes(target: str, name: str) -> bool:
