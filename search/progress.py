@@ -56,7 +56,7 @@ class Log:
         n_evaluated = len(history) - history.n_known_before
         if n_evaluated >= self._next:
             self._next = n_evaluated + self._step
-            logger.info("%d/%d evaluated, best: %s", n_evaluated, self._budget, describe(history))
+            logger.info("%d/%d evaluated; %s", n_evaluated, self._budget, describe(history))
 
 
 class Bar:
@@ -92,18 +92,19 @@ class Bar:
 
 def describe(history: History) -> str:
     """Best feasible value of each objective, hypervolume and number of failures, in one line."""
-    parts = []
+    parts, best = [], []
     known = history.values[history.feasible]
     for column, objective in enumerate(history.objectives):
         if len(known) and objective.goal:
-            best = known[:, column].max() if objective.goal == "max" else known[:, column].min()
-            parts.append(f"{objective.name} {best:.4g}")
+            value = known[:, column].max() if objective.goal == "max" else known[:, column].min()
+            best.append(f"{objective.name} {value:.4g}")
+    parts += [f"best: {', '.join(best)}"] if best else ["nothing feasible yet"]
     if history.reference is not None:
         volumes = [f"{view.hypervolume:.4g}" for view in history.views if len(view.problem.targets) > 1]
         parts += [f"hypervolume {' + '.join(volumes)}"] if volumes else []
     if n_failed := int(np.count_nonzero(~history.measured)):
         parts.append(f"{n_failed} failed")
-    return ", ".join(parts)
+    return "; ".join(parts)
 
 
 def show(progress: Any, budget: int) -> AbstractContextManager[Progress]:

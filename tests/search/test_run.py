@@ -349,9 +349,16 @@ def test_without_a_terminal_progress_is_logged(space, landscape, caplog):
     caplog.set_level(logging.INFO, logger="search")
     searched(space, landscape.objectives(), progress=True)
     lines = [record.getMessage() for record in caplog.records]
-    assert "12/12 evaluated" in lines[-1]
-    assert "accuracy " in lines[-1]
-    assert "hypervolume" in lines[-1]
+    assert "12/12 evaluated; best: accuracy " in lines[-1]
+    assert "; hypervolume" in lines[-1]
+
+
+def test_the_log_counts_failures_and_names_no_best_of_none(ten, caplog):
+    caplog.set_level(logging.INFO, logger="search")
+    with pytest.raises(SearchError):
+        searched(ten, [Objective("accuracy", measure=lambda architectures: 1 / 0)], budget=10, progress=True)
+    lines = [record.getMessage() for record in caplog.records if "evaluated" in record.getMessage()]
+    assert lines[-1] == "10/10 evaluated; nothing feasible yet; 10 failed"
 
 
 def test_on_a_terminal_there_is_a_bar(space, landscape, monkeypatch, capsys):
