@@ -17,7 +17,7 @@ POWERCAP = Path("/sys/class/powercap")
 """Where Linux shows the counters of Intel's and AMD's processors (RAPL)."""
 
 Counter = Callable[[], float]
-"""Millijoules since some moment."""
+"""Reads a counter: millijoules that were spent since some fixed moment."""
 
 
 def measure_energy(model: nn.Module, example_inputs: ExampleInputs, device: Device, seconds: float = 2.0) -> float:
@@ -74,7 +74,7 @@ def _number(path: Path, device: Device) -> int:
 
 
 def _nvml(device: Device) -> Counter:
-    """Of the GPU that PyTorch uses, through the library that comes with NVIDIA's driver."""
+    """The counter of the GPU that PyTorch uses, through the library that comes with NVIDIA's driver (NVML)."""
     try:
         nvml = ctypes.CDLL("libnvidia-ml.so.1")
     except OSError as error:

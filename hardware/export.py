@@ -44,10 +44,10 @@ def _exported(
     outputs: Sequence[str],
     varying: Mapping[str, Mapping[int, str]],
 ) -> bytes:
-    """By PyTorch's tracing exporter, which folds batch norms into convolutions.
+    """A serialised ONNX graph by PyTorch's tracing exporter, which folds batch norms into convolutions.
 
-    It takes tens of milliseconds for a block, where the default one takes seconds (for plain modules of fixed shape
-    both give the same graph, and a latency table exports hundreds of blocks).
+    It takes tens of milliseconds for a block, where the default exporter takes seconds, and a latency table exports
+    hundreds of blocks. For plain modules both give the same graph.
     """
     buffer = io.BytesIO()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)

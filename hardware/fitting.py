@@ -60,7 +60,7 @@ class Correction:
         return total
 
     def describe(self) -> dict[str, Any]:
-        """JSON-compatible data."""
+        """The correction as JSON-compatible data: `Correction(**correction.describe())` is equal."""
         return {"slope": self.slope, "intercept": self.intercept, "weights": dict(self.weights)}
 
 

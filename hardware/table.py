@@ -135,14 +135,14 @@ class LatencyTable(Saved):
 
     @cached_property
     def _latencies(self) -> NDArray[np.float64]:
-        """Of each key, beyond an empty call, in ms; NaN where it was not measured."""
+        """Latency of each of `keys` in ms, less that of an empty call; NaN where it was not measured."""
         rest = {key: 0.0 for key in self.keys if key.startswith(REST)}
         measured = [self.blocks[k].median_ms if k in self.blocks else rest.get(k, np.nan) for k in self.keys]
         return np.maximum(np.array(measured) - self.empty_call_ms, 0.0)
 
     @cached_property
     def _traits(self) -> dict[str, NDArray[np.float64]]:
-        """Of each key; nothing where they are not known."""
+        """Terms of the correction for each of `keys`, by name; empty where traits are not known."""
         if not self.traits:
             return {}
         nothing = (0.0,) * len(TRAITS)

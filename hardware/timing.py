@@ -69,7 +69,7 @@ class Measurement:
         return (self.quantiles_ms[2] - self.quantiles_ms[1]) / self.median_ms
 
     def describe(self) -> dict[str, Any]:
-        """JSON-compatible data."""
+        """The measurement as JSON-compatible data, which `from_description` reads."""
         finite = np.isfinite(self.interval_ms).all()
         return {
             "median_ms": self.median_ms,
@@ -81,7 +81,7 @@ class Measurement:
 
     @classmethod
     def from_description(cls, record: Mapping[str, Any]) -> Measurement:
-        """What `describe` described."""
+        """The measurement that `describe` described."""
         low, first, third, high = record["quantiles_ms"]
         interval = record.get("interval_ms") or _UNKNOWN
         quantiles = (low, first, third, high)

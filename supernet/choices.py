@@ -107,7 +107,7 @@ class Choice:
 
     @property
     def n_genes(self) -> int:
-        """Number of positions."""
+        """Number of genes: one for each position."""
         return 1 if self.repeat is None else self.repeat
 
     def values_at(self, position: int) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ Batch = Mapping[str, Any] | tuple[Inputs, Tensor]
 """Named inputs of the model with `labels` among them, or a pair of inputs and labels as tasks give it."""
 
 Loss = Callable[[Any, Tensor], Tensor]
-"""Of a model's output and labels."""
+"""Model output, labels -> loss, a mean over the samples."""
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ class PartedInference(nn.Module):
 
     @abstractmethod
     def parts(self) -> Mapping[str, Part]:
-        """What is exported."""
+        """The parts of the model that are exported, by name."""
 
     @abstractmethod
     def through(self, runs: Mapping[str, PartRun], *inputs: Tensor) -> Any:

@@ -99,7 +99,7 @@ PROXIES: Mapping[str, Callable[[nn.Module, Inputs, Tensor, Task], float]] = {
     "synflow": lambda model, inputs, _targets, _task: synflow(model, inputs),
     "w_pca": lambda model, inputs, _targets, _task: w_pca(model, inputs),
 }
-"""By name: model, inputs, targets, task -> score."""
+"""Proxies by name: model, inputs, targets, task -> score."""
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ class SearchSpace:
 
     @property
     def n_genes(self) -> int:
-        """Number of columns of `encode`."""
+        """Number of genes: positions of all choices, the columns of `encode`."""
         return len(self._genes)
 
     @property
@@ -147,12 +147,12 @@ class SearchSpace:
 
     @cached_property
     def smallest(self) -> Architecture:
-        """The first value everywhere."""
+        """The architecture with the first value of every gene."""
         return self.decode(np.zeros((1, self.n_genes), dtype=np.int64))[0]
 
     @cached_property
     def largest(self) -> Architecture:
-        """The last value everywhere."""
+        """The architecture with the last value of every gene."""
         return self.decode(self.n_values[None] - 1)[0]
 
     # --- architectures <-> genes ---

@@ -58,7 +58,7 @@ class Tally:
         self.add(weights * n, weights + bias * np.asarray(outputs), when)
 
     def add(self, macs: Counts | int = 0, params: Counts | int = 0, when: NDArray[np.bool_] | bool = True) -> None:
-        """Anything else."""
+        """Any other layer, by its MACs and parameters."""
         self.macs += when * np.asarray(macs)
         self.params += when * np.asarray(params)
 

@@ -18,11 +18,11 @@ class Imported(Backend):
     precisions = ("fp32", "tf32", "bf16", "fp16")
 
     def prepare(self, model: nn.Module, inputs: Sequence[Tensor], device: "Device") -> Runner:
-        """Raises DeviceError."""
+        """Raises DeviceError: nothing can be measured."""
         self._refuse(device)
 
     def versions(self) -> dict[str, str]:
-        """None are known."""
+        """No versions: they are not known."""
         return {}
 
     def require(self, device: "Device") -> None:

@@ -54,7 +54,7 @@ class OnnxRuntime(Backend):
             )
 
     def versions(self) -> dict[str, str]:
-        """ONNX Runtime's."""
+        """The version of ONNX Runtime."""
         return {"onnxruntime": onnxruntime.__version__}
 
 
@@ -91,7 +91,7 @@ class OnnxRuntimeCuda(OnnxRuntime):
         return _OnGpu(lambda: session.run_with_iobinding(binding))
 
     def versions(self) -> dict[str, str]:
-        """ONNX Runtime's and, where PyTorch brings them, CUDA's and cuDNN's."""
+        """The versions of ONNX Runtime and, where PyTorch brings them, of CUDA and cuDNN."""
         return super().versions() | {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
 
     def accelerator(self) -> str | None:

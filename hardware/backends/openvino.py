@@ -59,7 +59,7 @@ class OpenVino(Backend):
             raise device.error(f"OpenVINO does not compute in {device.precision} on this processor: {', '.join(have)}")
 
     def versions(self) -> dict[str, str]:
-        """OpenVINO's."""
+        """The version of OpenVINO."""
         return {"openvino": imported().__version__.partition("-")[0]}
 
 

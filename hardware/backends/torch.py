@@ -34,7 +34,7 @@ class TorchEager(Backend):
         return Runner(run)
 
     def versions(self) -> dict[str, str]:
-        """PyTorch's."""
+        """The version of PyTorch."""
         return {"torch": torch.__version__}
 
 

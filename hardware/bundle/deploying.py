@@ -94,7 +94,7 @@ def deploy(
 
 
 def _checked_metrics(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """As plain numbers and texts."""
+    """Metrics as plain numbers and texts; ValueError names what is neither."""
     kinds = ("predicted", "measured")
     if unknown := [name for name in metrics if name not in kinds]:
         raise ValueError(f"metrics: {unknown[0]!r} is not one of {kinds}: put values under one of them")
@@ -144,12 +144,12 @@ def _why_not_measured(device: Device, form: Format) -> str:
 
 
 def _size(partial: Path, making: Making) -> int:
-    """Of the model's files, in bytes (a format may have several for a part)."""
+    """Bytes of all files of the model (a format may have several for a part)."""
     return sum(path.stat().st_size for name in making.parts for path in partial.glob(f"{name}.*"))
 
 
 def _plain_model(net: SuperNetwork, chosen: Architecture, task: Task | None, model: nn.Module | None) -> nn.Module:
-    """On the CPU and in eval mode; a given model stays untouched."""
+    """The model to deploy, on the CPU and in eval mode; one that is given is copied."""
     if model is not None:
         return copy.deepcopy(model).cpu().eval()
     extracted = net.extract(chosen)

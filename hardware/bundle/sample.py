@@ -28,11 +28,11 @@ class Sample:
 
     @classmethod
     def of(cls, inputs: Mapping[str, Tensor], output: Tensor) -> "Sample":
-        """As arrays."""
+        """The sample as arrays of numpy."""
         return cls({name: tensor.cpu().numpy() for name, tensor in inputs.items()}, output.detach().cpu().numpy())
 
     def save(self, path: Path) -> None:
-        """As .npz: one array a name, and `output`."""
+        """Writes a .npz file with an array for each input, and `output`."""
         arrays: dict[str, Any] = {**self.inputs, "output": self.output}
         np.savez_compressed(path, **arrays)
 

@@ -60,7 +60,7 @@ class Sheet:
         return replace(self, lines=tuple(self.lines[i] for i in filled), rows=tuple(self.rows[i] for i in filled))
 
     def error(self, row: int, column: str, what: str) -> TableError:
-        """An error about a cell."""
+        """An error that names the file, the line and the column of a cell."""
         return TableError(f"{self.path}, line {self.lines[row]}, column {column}: {what}")
 
     def number(self, row: int, column: str, *, positive: bool = False) -> float:
@@ -124,5 +124,5 @@ def _parsed(text: str) -> Any:
 
 
 def joined(names: Sequence[str], most: int = 12) -> str:
-    """Names for a message."""
+    """Names for a message, at most `most` of them."""
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

@@ -30,7 +30,7 @@ class Entry:
         return cls(sum(entry.mean for entry in entries), std, min(entry.count for entry in entries))
 
     def towards(self, other: Self, share: float) -> Self:
-        """On the way to another entry: 0 is this one, 1 the other."""
+        """Linear interpolation to another entry: `share` 0 gives this one, 1 the other."""
         return type(self)((1 - share) * self.mean + share * other.mean, (1 - share) * self.std + share * other.std)
 
     @property

@@ -105,7 +105,7 @@ def _records(results: Path, root: str) -> list[dict[str, Any]]:
 
 
 def _measurements(record: Mapping[str, Any], names: list[str], where: str) -> dict[str, Measurement]:
-    """Those of a record, by name; `where` it is, for messages."""
+    """Measurements of a record, by name; `where` is its place in the file, for messages."""
     try:
         found = {name: Measurement.from_description(record["measurements"][name]) for name in names}
     except (KeyError, TypeError, ValueError) as error:

@@ -67,7 +67,7 @@ class Basis:
 
     @property
     def space(self) -> SearchSpace:
-        """Of the sources."""
+        """The space of the sources."""
         return self.sources[0].space
 
     def __call__(self, architectures: Sequence[Mapping[str, Any]]) -> tuple[Values, Values]:

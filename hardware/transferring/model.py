@@ -45,7 +45,7 @@ class TransferredLatency(Saved):
 
     @property
     def space(self) -> SearchSpace:
-        """That of the sources."""
+        """The space of the sources."""
         return self.basis.space
 
     @cached_property

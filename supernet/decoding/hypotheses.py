@@ -78,7 +78,7 @@ class Records:
         return torch.stack([tokens for _, tokens, _ in self._steps])
 
     def hypotheses(self, length_penalty: float, end: int) -> list[list[Hypothesis]]:
-        """Those of every sentence, best first."""
+        """The ended hypotheses of every sentence, best first; `end` is the token that ends them."""
         n_sentences, beam = self._shape
         history = [torch.stack(parts).cpu().numpy() for parts in zip(*self._steps, strict=True)] or [
             np.zeros((0, n_sentences, beam), dtype=np.int64)

@@ -80,7 +80,7 @@ class ImageClassification:
 
     @property
     def metric(self) -> str:
-        """Top-1 accuracy."""
+        """`top1`, the accuracy in percent."""
         return "top1"
 
     @property

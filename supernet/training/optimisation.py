@@ -69,7 +69,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, net: SuperNetwork) -> None:
-        """Takes the weights of `net` in."""
+        """Moves the average towards the weights of `net`."""
         self.n_steps += 1
         share = 1 - min(self.decay, self.n_steps / (9 + self.n_steps))
         pairs = list(zip(_tensors(self.net), _tensors(net), strict=True))
@@ -80,11 +80,11 @@ class WeightAverage:
                 average.copy_(value)
 
     def restart(self, net: SuperNetwork) -> None:
-        """Forgets what it held."""
+        """Starts the average anew at the weights of `net`."""
         self.load_state_dict({"n_steps": 0, "weights": net.state_dict()})
 
     def state_dict(self) -> dict[str, Any]:
-        """For checkpoints."""
+        """Weights and number of steps, for checkpoints."""
         return {"n_steps": self.n_steps, "weights": self.net.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

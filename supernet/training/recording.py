@@ -41,7 +41,7 @@ class RecordedSandwich:
             torch.zero_(parameter.grad)  # type: ignore[arg-type]  # of the warm-up
 
     def __call__(self, batch: Batch, others: Sequence[Architecture], share: float = 1.0) -> StepLosses:
-        """As `Sandwich` does."""
+        """Adds the gradients of a step to those of the shared weights, as `Sandwich` does."""
         inputs, targets = batch
         held, wanted = self._batch
         fits = _tensor(inputs).shape == held.shape and targets.shape == wanted.shape and share == self._share

@@ -97,7 +97,7 @@ class TrainingFolder:
         self._write(self.path / name, lambda path: path.write_text(json.dumps(data, indent=2) + "\n"))
 
     def clear(self) -> None:
-        """Forgets an earlier training."""
+        """Removes state and weights of an earlier training."""
         for path in (self.path / "state.pt", self.weights, *self.path.glob("weights-*.safetensors")):
             path.unlink(missing_ok=True)
 

@@ -49,7 +49,7 @@ class Making:
 
     @cached_property
     def deployment(self) -> Deployment | None:
-        """What the task says of it."""
+        """How the task is deployed with this model; None without a task."""
         return None if self.task is None else self.task.deployment(self.model)
 
     def raw_samples(self) -> list[tuple[Any, Any]]:

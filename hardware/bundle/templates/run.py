@@ -88,7 +88,7 @@ def finish(report: dict[str, Any], code: int) -> int:
 
 
 def latency(inference: Callable[[], Any], options: argparse.Namespace) -> dict[str, Any]:
-    """Of one inference of the whole batch, in ms."""
+    """Latency in ms of one inference of the whole batch: median, and 10 and 90 % quantiles."""
     warm_up = [timed_ms(inference) for _ in range(5)]
     repeats = options.repeats or int(min(max(_SECONDS * 1e3 / min(warm_up), 20), 1000))
     times = np.array([timed_ms(inference) for _ in range(repeats)])
@@ -114,7 +114,7 @@ def timed_ms(inference: Callable[[], Any]) -> float:
 
 
 def versions() -> dict[str, str]:
-    """Of everything that decides result and speed."""
+    """Versions of everything that decides result and speed."""
     return {"python": platform.python_version(), "numpy": np.__version__, **runtime.versions()}
 
 

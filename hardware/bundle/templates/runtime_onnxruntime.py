@@ -27,7 +27,7 @@ def load(folder: Path, threads: int, part: str = "model") -> Model:
 
 
 def providers(folder: Path) -> list[Any]:
-    """Those of the bundle's backend that are installed, with their settings; the CPU last."""
+    """The installed execution providers among those of the bundle's backend, with their settings; the CPU's last."""
     path = folder / "runtime.json"
     stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     backend, precision = str(stored.get("backend")), stored.get("precision")

@@ -76,7 +76,7 @@ class Translator:
         return max(found, key=lambda hypothesis: hypothesis[1])
 
     def log_probabilities(self, source: list[int], target: list[int]) -> Any:
-        """Of the tokens of a translation, each after those before it."""
+        """Log-probability of each token of a translation, given the source and the tokens before it."""
         state, previous = _State(self, source, 1), [EOS, *target[:-1]]
         return np.array([_log_softmax(state.step([p]))[0, token] for p, token in zip(previous, target)])
 

@@ -150,12 +150,12 @@ def machine_here(onnxruntime_version: str) -> dict[str, Any]:
 
 
 def now() -> str:
-    """UTC."""
+    """The time in UTC, as ISO 8601 writes it."""
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
 
 
 def say(text: str) -> None:
-    """To stderr, at once."""
+    """Prints a line to stderr, at once."""
     sys.stderr.write(f"profile.py: {text}\n")
     sys.stderr.flush()
 

@@ -34,7 +34,7 @@ class Translation(PartedInference):
         return translation_parts(self.model)
 
     def through(self, runs: Mapping[str, PartRun], *inputs: Tensor) -> Tensor:
-        """As `forward`."""
+        """As `forward`, with encoder and decoder run elsewhere."""
         return self._search(OutsideTranslation(self.model.sizes, runs["encoder"], runs["decoder"]), *inputs)
 
     def _search(self, model: TranslationModel, src_tokens: Tensor, prev_output_tokens: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ class Output(nn.Module):
         nn.init.normal_(self.weight, std=table_width**-0.5)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits in place of channels."""
+        """Logits of words, shape (..., words), for channels of shape (..., width)."""
         weight = self.weight[:, : self.width]
         if x.device.type == "cpu" and 1 < x[..., 0].numel() <= _FEW and not is_tracing():
             # as one beam search on a CPU: reading the large table takes the time, and this order reads it once
@@ -70,7 +70,7 @@ class FeedForward(nn.Module):
         self.norm = nn.LayerNorm(side.width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Same shape."""
+        """Channels of positions, shape (sentences, positions, width), to as many."""
         neurons = functional.dropout(functional.relu(self.fc1(x)), self.activation_dropout, self.training)
         normed: Tensor = self.norm(x + functional.dropout(self.fc2(neurons), self.dropout, self.training))
         return normed
@@ -116,7 +116,14 @@ class MemoryAttention(Attention):
         self.q_proj = _linear(side.width, sizes.qkv)
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-        """Same shape as `x`."""
+        """`x` with what it found in the memory, same shape.
+
+        Args:
+            x: positions of the target, shape (sentences, positions, width).
+            keys: of the memory, as `MemoryProjection` gives them.
+            values: likewise.
+            mask: likewise.
+        """
         (queries,) = _heads(self.q_proj(x), 1, self.n_heads)
         return self.attended(x, queries, keys, values, mask)
 
@@ -152,7 +159,10 @@ class EncoderLayer(nn.Module):
         self.ffn = FeedForward(sizes, side, layer.ffn)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Same shape as `x`."""
+        """The layer's output for `x` of shape (sentences, positions, width), same shape.
+
+        `mask` is added to attention scores: -inf at padding.
+        """
         queries, keys, values = self.self_attn.projected(x)
         x = self.self_attn.attended(x, queries, keys, values, mask)
         fed: Tensor = self.ffn(x)

@@ -139,7 +139,7 @@ class Encoder(nn.Module):
         self.layers = nn.ModuleList(EncoderLayer(sizes, layer) for layer in side.layers)
 
     def forward(self, tokens: Tensor) -> Memory:
-        """The outputs of all layers."""
+        """Tokens (sentences, source positions) to the outputs of all layers."""
         x = self.embed(tokens, positions_of(tokens))
         mask = torch.zeros_like(tokens, dtype=x.dtype).masked_fill(tokens.eq(PAD), -math.inf)[:, None, None, :]
         outputs = []
@@ -163,7 +163,7 @@ class Decoder(nn.Module):
         self.output = Output(side.words, table_width, side.width)
 
     def forward(self, tokens: Tensor, memory: Memory) -> Tensor:
-        """Logits at all positions."""
+        """Logits at all target positions, shape (sentences, positions, words)."""
         x = self.embed(tokens, positions_of(tokens))
         for layer, projection in zip(self.layers, self.memories, strict=True):
             x, _, _ = layer(x, *projection(*memory.seen_by(projection)))

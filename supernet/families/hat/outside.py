@@ -33,7 +33,7 @@ class OutsideTranslation:
         check_source(src_tokens, self.sizes)
 
     def encode(self, src_tokens: Tensor) -> Sequence[Tensor]:
-        """What the encoder gives."""
+        """What the encoder gives for sources of shape (sentences, positions)."""
         return self._encoder([src_tokens])
 
     def start(self, memory: Sequence[Tensor], beam: int, most_steps: int) -> "OutsideState":

@@ -32,7 +32,7 @@ _SUPPORTED = (
 )
 
 Layers = Sequence[tuple[int, int]]
-"""Of each layer: heads, and neurons between the linear layers of the MLP."""
+"""For each layer the number of heads, and that of neurons between the linear layers of the MLP."""
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ class TextClassification:
 
     @property
     def methods(self) -> Mapping[str, str]:
-        """What F1 is of."""
+        """How F1 and Matthews' correlation are computed."""
         classes = f"class {self.class_names[1]!r}" if len(self.class_names) == 2 else "all classes, unweighted mean"
         return {"f1": f"scikit-learn, {classes}, times 100", "mcc": "scikit-learn, times 100"}
 

@@ -240,7 +240,7 @@ class Translation:
 
     @property
     def _vocabularies(self) -> list[Vocabulary]:
-        """Of sentences, and of translations where it is another."""
+        """The vocabulary of the sentences, and that of the translations where it is another."""
         return [self.vocabulary, *([] if self.target_vocabulary is None else [self.target_vocabulary])]
 
     def _pairs(self, split: str) -> ParallelSet:
