@@ -1,5 +1,6 @@
 """Tasks: the data and the metrics that sub-networks are trained, calibrated and measured with."""
 
+from supernet.tasks.arrays import ArrayTask, arrays
 from supernet.tasks.augmentation import Augmentation
 from supernet.tasks.base import Task
 from supernet.tasks.datasets import cifar10, digits, image_folder, imagenet
@@ -15,6 +16,7 @@ from supernet.tasks.text.translation import Translation
 from supernet.tasks.text.vocabulary import Vocabulary
 
 __all__ = [
+    "ArrayTask",
     "Augmentation",
     "ImageArray",
     "ImageClassification",
@@ -25,6 +27,7 @@ __all__ = [
     "TokenizerError",
     "Translation",
     "Vocabulary",
+    "arrays",
     "cifar10",
     "digits",
     "fairseq_translation",

@@ -67,7 +67,7 @@ class Recipe:
             graphs): many small kernels then take a fraction of the time. For inputs of one tensor of one shape.
         distillation: share of the largest sub-network's soft labels in the loss of the others; the rest are labels.
         gradient_clip: largest norm of the gradients (a step in which it is infinite is left out), or None.
-        augmentation: changes of training images.
+        augmentation: changes of training images; None: none.
         precision: "fp32", "bf16" (mixed), or "auto": mixed on GPUs that have bfloat16.
         device: "cpu", "cuda", ..., or "auto": a GPU where there is one.
         evaluate_every: epochs between evaluations of smallest, largest and `n_evaluated` random sub-networks; 0: at the
@@ -96,7 +96,7 @@ class Recipe:
     recorded: bool = False
     distillation: float = 1.0
     gradient_clip: float | None = None
-    augmentation: Augmentation = Augmentation()
+    augmentation: Augmentation | None = Augmentation()
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: str = "auto"
     evaluate_every: int = 10
@@ -104,8 +104,8 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.augmentation, Mapping):
-            object.__setattr__(self, "augmentation", Augmentation(**self.augmentation))
+        if self.augmentation is None or isinstance(self.augmentation, Mapping):
+            object.__setattr__(self, "augmentation", Augmentation(**(self.augmentation or {})))
         object.__setattr__(self, "betas", tuple(self.betas))
         for field in fields(self):
             value = getattr(self, field.name)
@@ -136,7 +136,8 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """As JSON-compatible data: `Recipe(**recipe.as_dict()) == recipe`."""
         described = asdict(self)
-        described["augmentation"]["zoom"], described["betas"] = list(self.augmentation.zoom), list(self.betas)
+        described["augmentation"]["zoom"] = list(described["augmentation"]["zoom"])
+        described["betas"] = list(self.betas)
         return described
 
     def torch_device(self) -> torch.device:

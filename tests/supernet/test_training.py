@@ -108,6 +108,10 @@ def finished(tmp_path_factory):
     return output, net, summary
 
 
+def test_no_augmentation_may_be_said_as_none():
+    assert replaced(RECIPE, augmentation=None) == replaced(RECIPE, augmentation=Augmentation())
+
+
 def test_all_sub_networks_learn(tmp_path, caplog):
     recipe = replaced(RECIPE, epochs=25, learning_rate=0.1, evaluate_every=5)
     with caplog.at_level(logging.INFO):

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
+from hardware.bundle.kinds.arrays import Arrays
 from hardware.bundle.kinds.base import Kind, Making
 from hardware.bundle.kinds.images import ImageClassification
 from hardware.bundle.kinds.texts import TextClassification
@@ -12,6 +13,7 @@ from supernet.names import remember
 _Class = TypeVar("_Class", bound=type[Kind])
 
 _KINDS: dict[str, type[Kind]] = {
+    "arrays": Arrays,
     "image_classification": ImageClassification,
     "text_classification": TextClassification,
     "translation": Translation,

@@ -172,7 +172,9 @@ class TextClassification:
     ) -> Iterator[Batch]:
         """One epoch of texts of about the same length each, and class indices [n]."""
         if augmentation not in (None, Augmentation()):
-            raise ValueError(f"task {self.name!r}: augmentation is for images, got {augmentation}")
+            raise ValueError(
+                f"task {self.name!r}: augmentation is for images, set recipe.augmentation=null; got {augmentation}"
+            )
         self._check(model)
         for chosen in by_samples(self._lengths("train"), batch_size, rng):
             yield self._batch(model, "train", chosen, device)

@@ -23,6 +23,7 @@ ABSENT = {
     "engine/ray": (lambda: importlib.util.find_spec("ray") is not None, "pip install ray"),
 }
 WITHOUT_DATA = {
+    "task/arrays": "no arrays at",
     "task/cifar10": "no complete CIFAR-10",
     "task/multi30k": "holds no parallel texts",
     "task/packed_images": "no packed images",
