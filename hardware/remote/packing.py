@@ -21,7 +21,7 @@ from hardware.export import input_names, onnx_bytes
 from hardware.grouping import dealt_networks, traits_of
 from hardware.progress import reporting
 from hardware.remote.templates import ledger
-from hardware.remote.templates.profile import MANIFEST, MODELS, PROGRAM
+from hardware.remote.templates.profile import MANIFEST, MODELS, PROGRAM, RESULTS
 from hardware.table import LatencyTable, Probe, Progress
 from hardware.timing import Protocol
 from supernet import SuperNetwork
@@ -74,7 +74,7 @@ def write_profile_bundle(
     Args:
         net: the super-network; it need not be trained.
         device: with the backend "onnxruntime"; its threads and batch size hold there.
-        folder: a new or empty folder, or one with an older profile bundle, which is replaced with its results.
+        folder: a new or empty folder, or one with an older profile bundle without results, which is replaced.
         n_probes: whole sub-networks that the table is fitted to.
         n_held_out: further ones to tell its error on.
         group: blocks at most that are measured in turns.
@@ -87,8 +87,12 @@ def write_profile_bundle(
         progress: True shows a bar on a terminal; or a callback.
 
     Raises DeviceError for another backend, ValueError for sizes below 1 or no architectures, FileExistsError for a
-    folder with something else in it.
+    folder with results or something else in it.
     """
+    if (results := Path(folder) / RESULTS).exists() and results.stat().st_size:
+        raise FileExistsError(
+            f"there is {results}, which a device measured: import it, then remove it, or give another folder"
+        )
     if architectures is not None and not architectures:
         raise ValueError("architectures must name at least one sub-network, or be None: got none")
     if group < 1 or memory_mb <= 0:

@@ -98,6 +98,8 @@ def _records(results: Path, root: str) -> list[dict[str, Any]]:
         records = Ledger(results, root).read()
     except (LedgerError, OSError) as error:
         raise TableError(f"{error}") from error
+    if not records:
+        raise TableError(f"{results} holds no measurement yet: run `python3 profile.py` in the bundle on the device")
     kinds = [record.get("kind") if isinstance(record, dict) else None for record in records]
     if kinds != ["machine", *["group"] * (len(records) - 1)] or any(key not in records[0] for key in _MACHINE):
         raise TableError(f"{results} is not what profile.py of this bundle writes")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from hardware.remote.packing import TABLE
+from hardware.remote.reading import read_manifest
 from hardware.remote.templates import ledger
 from hardware.remote.templates.profile import MANIFEST, RESULTS
 
@@ -50,9 +51,11 @@ class Host:
             bundle: a folder that `write_profile_bundle` wrote.
             say: called with each line that the program prints there, and with what is done here.
 
-        Raises RemoteError saying which step failed, what ssh or the program printed last, and what to do.
+        Raises TableError for a folder that is no profile bundle, and RemoteError saying which step failed, what ssh or
+        the program printed last, and what to do.
         """
         bundle = Path(bundle)
+        read_manifest(bundle)
         there = PurePosixPath(self.folder) / ledger.digest_of(bundle / MANIFEST)[:16]
         if not self._has(there):
             say(f"copying the bundle to {self.address}:{there}")

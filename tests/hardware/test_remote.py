@@ -222,6 +222,22 @@ def test_a_folder_with_other_things_is_left_alone(net, tmp_path):
         read_profile(tmp_path)
 
 
+def test_a_bundle_with_results_is_not_replaced(net, measured, tmp_path):
+    bundle = shutil.copytree(measured, tmp_path / "bundle")
+    before = (bundle / "results.jsonl").read_bytes()
+    with pytest.raises(FileExistsError, match=r"results.jsonl, which a device measured: import it, then remove it"):
+        write_profile_bundle(net, DEVICE, bundle, protocol=QUICK, progress=False)
+    assert (bundle / "results.jsonl").read_bytes() == before
+    (bundle / "results.jsonl").write_bytes(b"")
+    with pytest.raises(TableError, match=r"results.jsonl holds no measurement yet: run `python3 profile.py`"):
+        read_profile(bundle)
+
+
+def test_what_is_no_bundle_is_not_taken_to_a_host(tmp_path):
+    with pytest.raises(TableError, match="is not a profile bundle"):
+        Host("board").profile(tmp_path)
+
+
 def test_only_onnx_runtime_is_profiled_elsewhere(net, tmp_path):
     with pytest.raises(DeviceError, match="onnxruntime"):
         write_profile_bundle(net, Device("d", "torch"), tmp_path / "b", progress=False)
