@@ -133,7 +133,7 @@ def most_telling(sources: Floats, parts: Floats, n: int, among: NDArray[np.int64
     asked = basis.T @ basis / len(basis)
     rows, posterior = basis[among], np.eye(basis.shape[1])
     far = ((basis - basis.mean(axis=0)) ** 2).sum(axis=1)
-    noise = _D_NOISE * np.sqrt(1.0 + _FAR * far[among] / far.mean())
+    noise = _D_NOISE * np.sqrt(1.0 + _FAR * far[among] / max(far.mean(), _TINY))
     chosen: list[int] = []
     for _ in range(n):
         projected = rows @ posterior

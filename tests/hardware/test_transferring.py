@@ -186,3 +186,15 @@ def test_a_mixture_weighs_sources_and_ignores_those_that_say_nothing():
 
 def test_public_names():
     assert {"transfer", "choose_measurements", "TransferredLatency"} <= set(hardware.__all__)
+
+
+@pytest.mark.parametrize("values", [(3,), (None, "x", True)], ids=["one architecture", "values of any type"])
+def test_tiny_spaces_are_transferred_too(values, tmp_path):
+    space = SearchSpace(Choice("a", values))
+    architectures = space.sample(space.size)
+    rows, latencies = space.encode(architectures * 4).astype(float), 1.0 + 0.01 * np.arange(4 * len(architectures))
+    source = LatencyPredictor.fit(Device("known", "imported"), space, rows, latencies)
+    assert set(choose_measurements([source], len(architectures))) == set(architectures)
+    model = transfer([source], NEW, architectures, [2.0] * len(architectures))
+    model.save(tmp_path / "new.json")
+    np.testing.assert_allclose(load_latency(tmp_path / "new.json").latency(architectures), 2.0, rtol=0.1)
