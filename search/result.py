@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+Reference = ArrayLike | Mapping[str, float]
+"""A reference point of the hypervolume: one value per objective, in order or by name."""
+
+
 @dataclass(frozen=True, eq=False)
 class Result:
     """Everything that a search evaluated, in order of proposal.
@@ -90,17 +94,17 @@ class Result:
         front = self.frame[self.history.pareto]
         return front.sort_values(first.name, ascending=first.goal == "min", kind="stable")
 
-    def hypervolume(self, reference: ArrayLike | None = None) -> float:
+    def hypervolume(self, reference: Reference | None = None) -> float:
         """Hypervolume of the front, summed over devices.
 
         Args:
-            reference: point of shape (n_objectives,), NaN for objectives without a goal. None: the worst values of the
-                first batch, moved outwards by a tenth of their range; that differs from search to search, so give a
-                point in order to compare searches.
+            reference: values by name of the objective, or a point of shape (n_objectives,), where objectives without a
+                goal may be NaN. None: the worst values of the first batch, moved outwards by a tenth of their range;
+                that differs from search to search, so give a point in order to compare searches.
         """
         return sum(pareto.hypervolume(*part) for part in self._parts(reference))
 
-    def hypervolume_curve(self, reference: ArrayLike | None = None) -> NDArray[np.float64]:
+    def hypervolume_curve(self, reference: Reference | None = None) -> NDArray[np.float64]:
         """Hypervolume after each evaluation, shape (n,); `reference` as in `hypervolume`."""
         parts = [pareto.hypervolume_curve(*part) for part in self._parts(reference)]
         return np.asarray(np.sum([np.zeros(len(self.history)), *parts], axis=0))
@@ -133,7 +137,7 @@ class Result:
         order = [objective, *(name for name, other in by_name.items() if other.goal and name != objective)]
         return rows.sort_values(order, ascending=[by_name[name].goal == "min" for name in order], kind="stable").iloc[0]
 
-    def _parts(self, reference: ArrayLike | None) -> Iterator[tuple[Values, NDArray[np.float64], list[Goal]]]:
+    def _parts(self, reference: Reference | None) -> Iterator[tuple[Values, NDArray[np.float64], list[Goal]]]:
         """For each device its values (NaN where infeasible), reference point and goals; none without a reference."""
         point = self._reference(reference)
         for view, history in zip(self.history.problem.views, self.history.views, strict=True):
@@ -141,10 +145,15 @@ class Result:
                 values = np.where(history.feasible[:, None], history.values, np.nan)
                 yield values, point[view.columns], view.problem.goals
 
-    def _reference(self, reference: ArrayLike | None) -> NDArray[np.float64] | None:
+    def _reference(self, reference: Reference | None) -> NDArray[np.float64] | None:
         if reference is None:
             return self.history.reference
+        names = self.history.problem.names
+        if isinstance(reference, Mapping):
+            if unknown := [name for name in reference if name not in names]:
+                raise SearchError(f"reference: unknown objective {unknown[0]!r}, this search has {', '.join(names)}")
+            reference = [reference.get(name, np.nan) for name in names]
         point = np.asarray(reference, dtype=np.float64)
-        if point.shape != (len(self.history.objectives),):
-            raise SearchError(f"reference must hold one value per objective {self.history.problem.names}, got {point}")
+        if point.shape != (len(names),):
+            raise SearchError(f"reference must hold one value per objective {names}, got {point}")
         return point

@@ -52,8 +52,8 @@ def main() -> None:
                 for start in ("cold", "warm"):
                     shares = []
                     for seed in range(options.seeds):
-                        told = Path(folder) / f"{seed}.sqlite" if start == "warm" else None
-                        result = searched(landscape, "fitted", budget=budget, seed=seed, warm_start=told, **settings)
+                        known = Path(folder) / f"{seed}.sqlite" if start == "warm" else None
+                        result = searched(landscape, "fitted", budget=budget, seed=seed, warm_start=known, **settings)
                         shares.append(result.hypervolume(landscape.reference) / landscape.hypervolume)
                     low, middle, high = np.quantile(shares, [0.25, 0.5, 0.75])
                     cells.append(f"{start} {middle:.3f} [{low:.3f}, {high:.3f}]")

@@ -36,7 +36,7 @@ def chosen_ranks(choice: Choice, n_front: int) -> list[int]:
     wanted = [choice] if isinstance(choice, int) else [rank for rank in choice or [] if isinstance(rank, int)]
     if beyond := [rank for rank in wanted if rank >= n_front]:
         logger.warning("not deployed: ranks %s; the front has %d sub-networks", beyond, n_front)
-    return [rank for rank in wanted if rank < n_front]
+    return [rank for rank in dict.fromkeys(wanted) if rank < n_front]
 
 
 def of_device(setting: Any, device: str, devices: Iterable[str], name: str) -> Any:

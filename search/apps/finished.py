@@ -90,7 +90,7 @@ class Finished:
         if isinstance(rank, int):
             return [rank]
         if rank is not None and not isinstance(rank, str):
-            return list(rank)
+            return list(dict.fromkeys(rank))
         deployed = self.setup.config.get("deploy")
         usual: Choice = "ends" if deployed in (None, "none") else deployed
         return chosen_ranks(usual if rank is None else rank, len(read(front, "rank")))

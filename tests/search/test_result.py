@@ -69,7 +69,9 @@ def test_hypervolume_from_a_given_and_the_default_reference(result):
     points, goals = frame[["accuracy", "latency", "size"]].to_numpy(), ["max", "min", "min"]
     reference = [0.0, points[:, 1].max() + 1, points[:, 2].max() + 1]
     assert result.hypervolume(reference) == pytest.approx(search.hypervolume(points, reference, goals))
-    for point in (None, reference):
+    by_name = dict(zip(["size", "accuracy", "latency"], np.roll(reference, 1), strict=True))
+    assert result.hypervolume(by_name) == result.hypervolume(reference)
+    for point in (None, reference, by_name):
         curve = result.hypervolume_curve(point)
         assert curve.shape == (20,)
         assert (np.diff(curve) >= 0).all()
@@ -80,6 +82,10 @@ def test_hypervolume_from_a_given_and_the_default_reference(result):
     np.testing.assert_allclose(result.history.reference, expected)
     with pytest.raises(SearchError, match="one value per objective"):
         result.hypervolume([0.0, 1.0])
+    with pytest.raises(SearchError, match="unknown objective 'width', this search has accuracy, latency, size"):
+        result.hypervolume({**by_name, "width": 1.0})
+    with pytest.raises(SearchError, match="must have no NaN"):
+        result.hypervolume({"accuracy": 0.0})
 
 
 def test_the_identity_is_json_and_names_the_settings(result):
