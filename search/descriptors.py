@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import SearchError
-from search.objective import Measure, measured_values, scope_of
+from search.objective import Measure, finite_values, require_measurable
 from search.records import Measurement
 from search.store import Store
 from supernet.architecture import Architecture
@@ -44,22 +44,11 @@ class Descriptor:
     scope: str = ""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name.strip():
-            raise SearchError(f"a descriptor needs a name, got {self.name!r}")
-        if not callable(self.measure):
-            raise SearchError(f"descriptor {self.name!r}: measure must be a function, got {self.measure!r}")
-        if not self.scope:
-            object.__setattr__(self, "scope", scope_of(self.measure))
+        require_measurable("descriptor", self)
 
     def values(self, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
         """Measured numbers, shape (n_architectures,), NaN for infinite ones. Raises SearchError if `measure` fails."""
-        try:
-            values = measured_values(f"descriptor {self.name!r}", self.measure, architectures)
-        except SearchError:
-            raise
-        except Exception as error:
-            raise SearchError(f"descriptor {self.name!r} failed: {type(error).__name__}: {error}") from error
-        return np.where(np.isfinite(values), values, np.nan)
+        return finite_values(f"descriptor {self.name!r}", self.measure, architectures)
 
 
 @dataclass(frozen=True, eq=False)

@@ -50,8 +50,7 @@ class Objective:
     scope: str = ""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name.strip():
-            raise SearchError(f"an objective needs a name, got {self.name!r}")
+        require_measurable("objective", self)
         if self.name in _RESERVED or self.name.startswith("predicted_"):
             raise SearchError(
                 f"objective name {self.name!r} is taken by a column of the results: "
@@ -63,12 +62,6 @@ class Objective:
             raise SearchError(f"objective name {self.name!r}: the device must be a plain word, it names files")
         if self.goal not in ("max", "min", None):
             raise SearchError(f"objective {self.name!r}: goal must be 'max' or 'min' (or None), got {self.goal!r}")
-        if not callable(self.measure):
-            raise SearchError(f"objective {self.name!r}: measure must be a function, got {self.measure!r}")
-        if not isinstance(self.scope, str):
-            raise SearchError(f"objective {self.name!r}: scope must be a string, got {self.scope!r}")
-        if not self.scope:
-            object.__setattr__(self, "scope", scope_of(self.measure))
 
     def __repr__(self) -> str:
         kind = "expensive" if self.expensive else "cheap"
@@ -97,6 +90,21 @@ class Objective:
         return measured_values(f"objective {self.name!r}", self.measure, architectures)
 
 
+def require_measurable(kind: str, item: Any) -> None:
+    """Checks name, measure and scope of an objective or descriptor, and fills in the default scope.
+
+    Raises SearchError, which calls the item by its kind and name.
+    """
+    if not isinstance(item.name, str) or not item.name.strip():
+        raise SearchError(f"every {kind} needs a name, got {item.name!r}")
+    if not callable(item.measure):
+        raise SearchError(f"{kind} {item.name!r}: measure must be a function, got {item.measure!r}")
+    if not isinstance(item.scope, str):
+        raise SearchError(f"{kind} {item.name!r}: scope must be a string, got {item.scope!r}")
+    if not item.scope:
+        object.__setattr__(item, "scope", _scope_of(item.measure))
+
+
 def measured_values(what: str, measure: Measure, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
     """Calls `measure` with n architectures; float64 values of shape (n,).
 
@@ -112,6 +120,17 @@ def measured_values(what: str, measure: Measure, architectures: Sequence[Archite
     if values.shape != (n,):
         raise SearchError(f"{wanted}, got " + (f"shape {values.shape}" if values.ndim else _shortened(given)))
     return values
+
+
+def finite_values(what: str, measure: Measure, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
+    """As `measured_values`, with NaN for infinite values, and SearchError for whatever `measure` raises, too."""
+    try:
+        values = measured_values(what, measure, architectures)
+    except SearchError:
+        raise
+    except Exception as error:
+        raise SearchError(f"{what} failed: {type(error).__name__}: {error}") from error
+    return np.where(np.isfinite(values), values, np.nan)
 
 
 def finite_or_failed(value: float, error: str | None) -> tuple[float, str | None]:
@@ -134,7 +153,7 @@ def _shortened(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
-def scope_of(measure: Measure) -> str:
+def _scope_of(measure: Measure) -> str:
     """The attribute `scope` of a function, or of the object whose method it is; "" without one."""
     return str(getattr(getattr(measure, "__self__", measure), "scope", ""))
 

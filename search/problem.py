@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from search.descriptors import Descriptor, Descriptors
 from search.errors import ConstraintError, SearchError
-from search.objective import Constraint, Goal, Objective
+from search.objective import Constraint, Goal, Objective, finite_values
 from supernet.space import Genes, SearchSpace
 
 Values = NDArray[np.float64]
@@ -154,7 +154,7 @@ class Problem:
         architectures = self.space.decode(genes)
         for column, objective in enumerate(self.objectives):
             if not objective.expensive:
-                values[:, column] = _cheap(objective, architectures)
+                values[:, column] = finite_values(f"objective {objective.name!r}", objective.measure, architectures)
         return values
 
     def described(self, genes: Genes, needed: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
@@ -237,13 +237,3 @@ def _parsed(objectives: Sequence[Objective], constraints: Any) -> tuple[Constrai
             raise ConstraintError(f"constraint on {name!r}, which is no objective: allowed are {', '.join(known)}")
     names = [(o, o.name if o.name in given else o.quantity) for o in objectives]
     return tuple(Constraint.parse(o, given[name]) for o, name in names if name in given)
-
-
-def _cheap(objective: Objective, architectures: list[Any]) -> NDArray[np.float64]:
-    try:
-        values = objective.values(architectures)
-    except SearchError:
-        raise
-    except Exception as error:
-        raise SearchError(f"objective {objective.name!r} failed: {type(error).__name__}: {error}") from error
-    return np.where(np.isfinite(values), values, np.nan)

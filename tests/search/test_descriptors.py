@@ -181,7 +181,9 @@ def test_mistakes_are_named(digits_net):
         run([Descriptor("size", measure=lambda a: [1.0])])
     with pytest.raises(SearchError, match="descriptor 'size' failed: KeyError: 'kernel'"):
         run([Descriptor("size", measure=lambda a: [x["kernel"] for x in a])])
-    with pytest.raises(SearchError, match="a descriptor needs a name"):
+    with pytest.raises(SearchError, match="every descriptor needs a name"):
         Descriptor(" ", measure=size)
     with pytest.raises(SearchError, match="measure must be a function"):
         Descriptor("size", measure=1)
+    with pytest.raises(SearchError, match="descriptor 'size': scope must be a string, got 5"):
+        Descriptor("size", measure=size, scope=5)
