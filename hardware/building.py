@@ -1,5 +1,6 @@
 """Builds a latency table on this machine: group after group of blocks, each in turns with whole sub-networks."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -24,6 +25,8 @@ from hardware.table import LatencyTable, Probe, Progress
 from hardware.timing import Measurement, Protocol
 from supernet import Architecture, SuperNetwork
 from supernet.blockmap import REST
+
+logger = logging.getLogger(__name__)
 
 _MOST_BLOCKS = 512  # in a group, which is measured in turns
 _SHARE = 4  # a quarter of the free memory is for weights and inputs of blocks, another for weights of sub-networks
@@ -83,6 +86,7 @@ def alone(path: Path | None, report: Progress) -> Iterator[None]:
         lock.acquire(blocking=False)
     except Timeout:
         report("waiting for another process that builds this table", 0, 1)
+        logger.info("waiting for another process that builds %s", path)
         lock.acquire()
     try:
         yield
