@@ -15,6 +15,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 
+from search.apps import helping
 from search.apps.arguments import prepared
 from search.apps.mistakes import explained
 
@@ -30,6 +31,7 @@ def launch(name: str) -> None:
     for an interrupt. With `HYDRA_FULL_ERROR=1` the traceback of a mistake is shown, too.
     """
     mistakes: list[tuple[str, Exception]] = []
+    helping.register()
     if "" not in sys.path:
         sys.path.append("")  # classes that a configuration names may stand in the folder that it is run in
     sys.argv[1:] = prepared(sys.argv[1:], acts=name in _ACTING)

@@ -221,6 +221,8 @@ def test_models_that_are_laid_out_otherwise(tmp_path):
 def test_a_model_that_is_not_there(tmp_path):
     with pytest.raises(OSError, match="nothing"):
         supernet.create("bert", model=tmp_path / "nothing")
+    with pytest.raises(FileNotFoundError, match="no model at ./no/folder: give a folder"):
+        supernet.create("bert", model="./no/folder")
 
 
 def test_sequences_longer_than_the_positions(net):

@@ -22,7 +22,13 @@ def classifier(model: Any, settings: Mapping[str, Any]) -> Any:
         return AutoModelForSequenceClassification.from_config(checked(BertConfig(**settings)))
     path = Path(model).expanduser()
     source = str(path if path.is_dir() else model)
-    config, unknown = AutoConfig.from_pretrained(source, return_unused_kwargs=True, **settings)
+    if not path.is_dir() and (path.is_absolute() or source.startswith(("~", ".")) or source.count("/") > 1):
+        raise FileNotFoundError(f"no model at {source}: give a folder that save_pretrained wrote, or a name on the hub")
+    try:
+        config, unknown = AutoConfig.from_pretrained(source, return_unused_kwargs=True, **settings)
+    except OSError as error:
+        known = "" if path.is_dir() else " (there is no such folder, and the hub was asked in vain)"
+        raise OSError(f"no model at {source}{known}: {error}") from error
     _refuse(unknown, config)
     return AutoModelForSequenceClassification.from_pretrained(source, config=checked(config, f"{model}: "))
 

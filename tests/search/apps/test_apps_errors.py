@@ -203,6 +203,20 @@ def test_every_application_explains_itself(app, name):
     assert refused(app(name, "nonsense=1"), f"supernet-{name}: unknown setting 'nonsense'")
 
 
+def test_help_tells_what_settings_mean(app, tmp_path):
+    (tmp_path / "task").mkdir()
+    own = tmp_path / "task" / "mine.yaml"
+    own.write_text("_target_: mine.task\nroot: ${output} # where it costs 5$\nsizes: [1, -2] # of all\n")
+    ran = app("search", "supernet=vit_imagenette", "task=mine", "--config-dir", tmp_path, "--help")
+    assert ran.code == 0, ran.err
+    lines = ran.out.splitlines()
+    assert "budget: 80  # architectures to validate" in lines
+    assert "  root: ${output}  # where it costs 5$" in lines
+    assert "  sizes: [1, -2]  # of all" in lines
+    assert "  qk_norm: true  # keeps the training stable" in lines  # in the file that this one extends
+    assert "  depths: [5, 6, 7, 8, 9]" in lines
+
+
 def test_errors_in_a_multirun_name_the_job_and_spare_the_others(app, other_space, tmp_path):
     settings = [*other_space, "objectives=[accuracy,macs]", "tactic=random", "budget=4", "deploy=none"]
     ran = app("search", "-m", *settings, f"output={tmp_path}", "hardware.threads=9999,1")
