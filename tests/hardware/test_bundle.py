@@ -1,16 +1,13 @@
 """A bundle runs alone, says when it is wrong, and replaces an older one only when whole."""
 
-import importlib.metadata
 import json
 import shutil
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 from onnx import numpy_helper
@@ -137,20 +134,6 @@ def test_requirements_are_numpy_and_the_runtime(bundle):
     lines = (bundle / "requirements.txt").read_text().splitlines()
     assert {line.partition(";")[0].partition(">")[0] for line in lines} == {"numpy", "onnxruntime"}
     assert any(line.startswith(f"numpy>={np.__version__};") for line in lines)
-
-
-def test_a_runtime_may_come_from_a_distribution_of_another_name(net, tmp_path, monkeypatch):
-    def version(name):
-        if name == "onnxruntime":
-            raise PackageNotFoundError(name)
-        return "1.99" if name == "onnxruntime-gpu" else importlib.metadata.version(name)
-
-    monkeypatch.setattr("hardware.provenance.version", version)
-    monkeypatch.setattr("hardware.provenance.packages_distributions", lambda: {"onnxruntime": ["onnxruntime-gpu"]})
-    folder = deploy(net, net.smallest, DEVICE, tmp_path / "bundle")
-    assert 'onnxruntime-gpu>=1.99; python_version >= "3.11"' in (folder / "requirements.txt").read_text().splitlines()
-    versions = json.loads((folder / "metrics.json").read_text())["provenance"]["versions"]
-    assert versions["onnxruntime"] == onnxruntime.__version__
 
 
 # --- run.py ---
@@ -400,13 +383,6 @@ def test_a_full_disk_is_reported_with_the_folder(tmp_path, monkeypatch):
     with pytest.raises(OSError, match=r"No space left on device.*bundle"):
         deploy(TwoInputs(), {"width": 4}, DEVICE, tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_metrics_may_be_numbers_of_numpy_and_pytorch(net, tmp_path):
-    numbers = {"top1": np.float32(0.5), "n": np.int64(3), "loss": torch.tensor(2.5), "note": "fine-tuned"}
-    folder = deploy(net, net.smallest, DEVICE, tmp_path / "bundle", metrics={"measured": numbers})
-    measured = json.loads((folder / "metrics.json").read_text())["measured"]
-    assert measured == {"top1": 0.5, "n": 3, "loss": 2.5, "note": "fine-tuned"}
 
 
 def test_wrong_arguments_write_nothing(net, tmp_path):

@@ -1,0 +1,40 @@
+"""What bundles say of themselves: metrics, versions, requirements."""
+
+import importlib.metadata
+import json
+from importlib.metadata import PackageNotFoundError
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from hardware import deploy
+
+from .test_bundle import DEVICE, tiny_network
+
+
+@pytest.fixture(scope="module")
+def net():
+    return tiny_network()
+
+
+def test_a_runtime_may_come_from_a_distribution_of_another_name(net, tmp_path, monkeypatch):
+    def version(name):
+        if name == "onnxruntime":
+            raise PackageNotFoundError(name)
+        return "1.99" if name == "onnxruntime-gpu" else importlib.metadata.version(name)
+
+    monkeypatch.setattr("hardware.provenance.version", version)
+    monkeypatch.setattr("hardware.provenance.packages_distributions", lambda: {"onnxruntime": ["onnxruntime-gpu"]})
+    folder = deploy(net, net.smallest, DEVICE, tmp_path / "bundle")
+    assert 'onnxruntime-gpu>=1.99; python_version >= "3.11"' in (folder / "requirements.txt").read_text().splitlines()
+    versions = json.loads((folder / "metrics.json").read_text())["provenance"]["versions"]
+    assert versions["onnxruntime"] == onnxruntime.__version__
+
+
+def test_metrics_may_be_numbers_of_numpy_and_pytorch(net, tmp_path):
+    numbers = {"top1": np.float32(0.5), "n": np.int64(3), "loss": torch.tensor(2.5), "note": "fine-tuned"}
+    folder = deploy(net, net.smallest, DEVICE, tmp_path / "bundle", metrics={"measured": numbers})
+    measured = json.loads((folder / "metrics.json").read_text())["measured"]
+    assert measured == {"top1": 0.5, "n": 3, "loss": 2.5, "note": "fine-tuned"}
