@@ -16,6 +16,7 @@ from search.problem import Problem, Values
 from search.progress import Progress
 from search.records import Measurement, Study, Trial
 from search.result import Result
+from search.rows import first_rows
 from search.sampling import require_admissible
 from search.store import Store
 from search.tactics import Tactic, ask
@@ -138,7 +139,7 @@ class Driver:
         """The first `n` proposed genes that are distinct, unseen and admissible, and what was predicted for them."""
         if predicted is None:
             predicted = np.full((len(genes), len(self.problem.objectives)), np.nan)
-        first = np.sort(np.unique(genes, axis=0, return_index=True)[1])
+        first = first_rows(genes)
         rows = first[~history.seen(genes[first])]
         rows = rows[self.problem.admissible(genes[rows])][:n]
         return genes[rows], predicted[rows]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.history import History
+from search.rows import first_rows, row_keys
 from search.survival import Floats, Standing, survival
 from supernet.space import Genes, SearchSpace
 
@@ -120,7 +121,7 @@ def evolve(
     """
     judged = [judge(np.unique(start, axis=0))]
     survive = survival(algorithm, judged[0].minimised.shape[1], population)
-    visited = _keys(judged[0].genes)
+    visited = set(row_keys(judged[0].genes))
     standing = survive(judged[0].minimised, judged[0].violation, population, rng)
     alive = judged[0][standing.rows]
     for _ in range(generations):
@@ -129,7 +130,7 @@ def evolve(
         children = _children(space, alive.genes, standing, population, visited, rng)
         if not len(children):
             break
-        visited |= _keys(children)
+        visited |= set(row_keys(children))
         judged.append(judge(children))
         together = Pool.merged([alive, judged[-1]])
         standing = survive(together.minimised, together.violation, population, rng)
@@ -156,9 +157,10 @@ def _children(
     for _ in range(_MOST_MATINGS if len(standing) else 0):
         winners = genes[_winners(standing, 2 * ((n + 1) // 2), rng)]
         born = space.canonical(_mutated(_crossed(winners, rng), space.n_values, rng))
-        first = {row.tobytes(): i for i, row in reversed(list(enumerate(born)))}
-        fresh = born[sorted(i for key, i in first.items() if key not in seen)]
-        seen |= first.keys()
+        born = born[first_rows(born)]
+        keys = row_keys(born)
+        fresh = born[[key not in seen for key in keys]]
+        seen.update(keys)
         if accept is not None and len(fresh):
             fresh = fresh[accept(fresh)]
         found = np.concatenate([found, fresh])[:n]
@@ -189,7 +191,3 @@ def _mutated(genes: Genes, n_values: NDArray[np.int64], rng: np.random.Generator
     moved = rng.random(genes.shape) < 1.0 / genes.shape[1]
     steps = rng.integers(1, np.maximum(n_values, 2), size=genes.shape)
     return np.where(moved, (genes + steps) % n_values, genes)
-
-
-def _keys(genes: Genes) -> set[bytes]:
-    return {row.tobytes() for row in genes}

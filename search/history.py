@@ -11,6 +11,7 @@ from search.objective import Constraint, Objective
 from search.pareto import default_reference, hypervolume, non_dominated
 from search.prior import Prior
 from search.problem import Problem, Values
+from search.rows import row_keys
 from supernet.space import Genes, SearchSpace
 
 Numbers = NDArray[np.int64]
@@ -93,11 +94,11 @@ class History:
     @cached_property
     def keys(self) -> frozenset[bytes]:
         """Genes of all architectures, pending ones included, each as bytes."""
-        return frozenset(row.tobytes() for genes in (self.genes, self.pending) for row in genes)
+        return frozenset(row_keys(self.genes) + row_keys(self.pending))
 
     def seen(self, genes: Genes) -> NDArray[np.bool_]:
         """Which canonical genes are evaluated or pending, shape (len(genes),)."""
-        return np.array([row.tobytes() in self.keys for row in genes.astype(np.int64)], dtype=bool)
+        return np.array([key in self.keys for key in row_keys(genes)], dtype=bool)
 
     # --- derived histories ---
 

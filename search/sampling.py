@@ -7,6 +7,7 @@ import numpy as np
 from search.errors import ConstraintError
 from search.history import History
 from search.problem import Problem
+from search.rows import first_rows
 from supernet.space import Genes, SearchSpace
 
 _ENUMERABLE = 20_000  # size up to which a whole space is filtered
@@ -114,5 +115,4 @@ def _eligible(genes: Genes, history: History) -> Genes:
 
 
 def _distinct(genes: Genes) -> Genes:
-    first = {row.tobytes(): i for i, row in reversed(list(enumerate(genes)))}
-    return genes[sorted(first.values())]
+    return genes[first_rows(genes)]

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from search.history import History
+from search.rows import first_rows, row_keys
 from search.sampling import corners, draw
 from supernet.space import Genes, SearchSpace
 
@@ -23,10 +24,10 @@ def spread(history: History, n: int, rng: np.random.Generator) -> Genes:
     problem, space = history.problem, history.space
     outer = corners(space)
     pool = np.concatenate([outer, _inclined(space, _POOL, rng)])
-    pool = pool[np.sort(np.unique(pool, axis=0, return_index=True)[1])]
+    pool = pool[first_rows(pool)]
     pool = pool[~history.seen(pool)]
     pool = pool[problem.admissible(pool)]
-    ends = int(np.isin([row.tobytes() for row in pool], [row.tobytes() for row in outer]).sum())
+    ends = len({*row_keys(pool)} & {*row_keys(outer)})
     places = _places(history, np.concatenate([pool, history.genes, history.pending]))
     chosen = _farthest(places[: len(pool)], places[len(pool) :], n, ends)
     genes = pool[chosen]

@@ -13,6 +13,7 @@ from search.evolution import Pool, evolve, fittest, pool_of
 from search.history import History
 from search.prior import Expectation, expectation
 from search.problem import Problem, Values
+from search.rows import row_keys
 from search.sampling import corners, draw_by_gene
 from supernet.space import Genes
 
@@ -250,8 +251,8 @@ def _elsewhere(history: History) -> Pool:
     for name in names:
         for prior in history.priors.get(name, ()):
             scaled = (prior.values - prior.values.mean()) / (prior.values.std() or 1.0)  # units differ between sources
-            for row, value in zip(prior.genes, scaled.tolist(), strict=True):
-                values.setdefault(row.tobytes(), {}).setdefault(name, []).append(value)
+            for key, value in zip(row_keys(prior.genes), scaled.tolist(), strict=True):
+                values.setdefault(key, {}).setdefault(name, []).append(value)
     rows = [row for row, known in values.items() if names and len(known) == len(names)]
     genes = np.frombuffer(b"".join(rows), dtype=np.int64).reshape(len(rows), space.n_genes)
     judged = problem.cheap_values(genes)
