@@ -126,9 +126,10 @@ class Proxy:
         if self.name not in PROXIES:
             raise ValueError(f"unknown proxy {self.name!r}: choose one of {', '.join(PROXIES)}")
 
-    def __call__(self, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
-        """Scores in the order of the architectures, shape (n_architectures,)."""
-        return np.array([self._score(architecture) for architecture in architectures], dtype=np.float64)
+    def __call__(self, architectures: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+        """Scores in the order of the architectures, shape (n_architectures,). Raises ArchitectureError."""
+        chosen = self.net.space.decode(self.net.space.encode(architectures))
+        return np.array([self._score(architecture) for architecture in chosen], dtype=np.float64)
 
     @property
     def scope(self) -> str:

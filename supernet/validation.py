@@ -89,12 +89,13 @@ class Validation:
         except (RuntimeError, TypeError) as error:  # before anything is measured, and a failure remembered
             raise ValueError(f"cannot validate on {self.device!r}: give auto, cpu, cuda, cuda:1, ...") from error
 
-    def __call__(self, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
+    def __call__(self, architectures: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
         """Values in the order of the architectures, shape (n_architectures,).
 
-        Raises ValueError for a metric that the task does not give.
+        Raises ArchitectureError, and ValueError for a metric that the task does not give.
         """
-        return np.array([self._value(architecture) for architecture in architectures], dtype=np.float64)
+        chosen = self.net.space.decode(self.net.space.encode(architectures))
+        return np.array([self._value(architecture) for architecture in chosen], dtype=np.float64)
 
     @property
     def scope(self) -> str:

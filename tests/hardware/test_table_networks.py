@@ -95,7 +95,7 @@ def test_spaces_and_models_of_one_part_have_tables(layer, widths, tmp_path):
 @pytest.mark.parametrize("backend", ["torch", "onnxruntime"])
 def test_blocks_with_keywords_and_several_calls_are_profiled(backend):
     net = Recurrent().eval()
-    table = LatencyTable.build(net, Device("here", backend), n_probes=4, protocol=QUICK, progress=False)
+    table = LatencyTable.build(net, Device("here", backend), n_probes=4, n_held_out=0, protocol=QUICK, progress=False)
     assert table.complete
     assert len(table.blocks) == 3
     assert (table.latency(net.space.decode(net.space.enumerate())) > 0).all()

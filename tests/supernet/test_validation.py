@@ -1,11 +1,14 @@
 import pickle
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
 import supernet
+from supernet import ArchitectureError
+from supernet.proxies import Proxy
 from supernet.tasks import digits
 from supernet.validation import Validation, require_fit, validated
 
@@ -69,6 +72,14 @@ def test_scope_identifies_weights_task_split_and_metric(digits_net, task):
 def test_an_unknown_metric_is_named(digits_net, task):
     with pytest.raises(ValueError, match="no metric 'top5': it has top1, loss"):
         Validation(digits_net, task, "top5")([digits_net.smallest])
+
+
+@pytest.mark.parametrize("measure", [Validation, partial(Proxy, name="synflow")], ids=["accuracy", "proxy"])
+def test_architectures_may_be_any_mappings_in_a_list(digits_net, task, measure):
+    measured = measure(digits_net, task)
+    assert measured([dict(digits_net.smallest)]) == measured([digits_net.smallest])
+    with pytest.raises(ArchitectureError, match="expected a list of architectures, got one"):
+        measured(digits_net.smallest)
 
 
 def test_networks_without_batch_norm_need_no_training_data(task):
