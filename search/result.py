@@ -139,15 +139,15 @@ class Result:
 
     def _parts(self, reference: Reference | None) -> Iterator[tuple[Values, NDArray[np.float64], list[Goal]]]:
         """For each device its values (NaN where infeasible), reference point and goals; none without a reference."""
-        point = self._reference(reference)
+        given = None if reference is None else self._point(reference)
         for view, history in zip(self.history.problem.views, self.history.views, strict=True):
+            point = history.reference if given is None else given[view.columns]
             if point is not None:
                 values = np.where(history.feasible[:, None], history.values, np.nan)
-                yield values, point[view.columns], view.problem.goals
+                yield values, point, view.problem.goals
 
-    def _reference(self, reference: Reference | None) -> NDArray[np.float64] | None:
-        if reference is None:
-            return self.history.reference
+    def _point(self, reference: Reference) -> NDArray[np.float64]:
+        """A reference point of shape (n_objectives,). Raises SearchError for other shapes and unknown names."""
         names = self.history.problem.names
         if isinstance(reference, Mapping):
             if unknown := [name for name in reference if name not in names]:

@@ -26,6 +26,10 @@ def searched(space, objectives=(ACCURACY,), budget=10, **settings):
     return search.run(space, objectives, budget=budget, **settings)
 
 
+def views(result):
+    return [result.view(device) for device in result.history.problem.devices]
+
+
 class Proposing:
     """A tactic that proposes the same whatever it is asked for."""
 
@@ -202,6 +206,7 @@ def test_a_value_that_one_device_lacks_is_said(ten):
     errors = dict(zip((a["width"] for a in result.frame["architecture"]), result.frame["error"], strict=True))
     assert errors[8] == "latency@b: not a finite number"
     assert errors[40] == "latency@a: not a finite number"
+    assert result.hypervolume() == result.history.hypervolume == sum(view.hypervolume() for view in views(result)) > 0
     assert len(result.pareto("a")) == len(result.pareto("b").query("latency == 16")) == 2
 
 
