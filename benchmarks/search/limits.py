@@ -4,18 +4,21 @@
     python benchmarks/search/limits.py DIR --accuracy measured --budget 100 --seeds 2
 
 "process" is the tactic as it is; "choice" has a process lead the search for candidates, among which the truth chooses;
-"model" has the truth instead of a process. Prints the share of the best known hypervolume, and how the process judges
-the best front that evolutions of the truth find: how far that is above the front of the search and above what the
-process expects there, in percent and in its standard deviations, and how many genes away from all measured ones.
+"model" has the truth instead of a process; "foreknown" has a process that knows beforehand what each gene adds to
+accuracies around the best front, and how the remainder varies. Prints the share of the best known hypervolume, and how
+the process judges the best front that evolutions of the truth find: how far that is above the front of the search and
+above what the process expects there, in percent and in its standard deviations, and how many genes away from all
+measured ones; and the remainder's standard deviation, and its correlation over one and over four differing genes.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from comparison.landscapes import Floats, Landscape, released
+from comparison.roughness import Roughness
 from numpy.typing import NDArray
 
 import search
@@ -26,7 +29,7 @@ from search.objective import Goal
 from search.pareto import hypervolume_curve, non_dominated
 from search.promise import promising
 from search.sampling import corners
-from search.surrogate import Belief, Surrogate, learnt
+from search.surrogate import Belief, Model, Surrogate, learnt
 from search.tactics.base import Proposal
 from search.tactics.bayesian import Bayesian
 from supernet.space import Genes
@@ -41,6 +44,10 @@ class Truth:
     landscape: Landscape
     noise: float = 0.0
 
+    def told(self, history: History) -> "Truth":
+        """Nothing more to learn."""
+        return self
+
     def predict(self, genes: Genes) -> tuple[Floats, Floats]:
         """Accuracies, and deviations of 0."""
         return self.landscape.accuracy(self.landscape.space.decode(genes)), np.zeros(len(genes))
@@ -52,20 +59,20 @@ class Truth:
 
 @dataclass(frozen=True)
 class Knowing(Bayesian):
-    """The default tactic, to which the truth chooses candidates, and with `leads` finds them, too."""
+    """The default tactic, in which another model of accuracy chooses candidates, and with `leads` finds them, too."""
 
-    truth: Truth | None = None
+    tell: Callable[[History], Model] | None = None
     leads: bool = False
 
     def propose(self, history: History, n: int, rng: np.random.Generator) -> Proposal:
         """See `Tactic`."""
-        if self.truth is None or len(history) < self.initial:
+        if self.tell is None or len(history) < self.initial:
             return super().propose(history, n, rng)
-        known = Surrogate(history.problem, {0: self.truth})
-        leading = known if self.leads else learnt(history, None, self._memory)
-        measured, pending = known.measured(history), known.judge(history.pending)
-        found = known.judge(self._candidates(history, leading, measured.joined(pending), rng).genes)
-        return Proposal(found.genes[promising(known, measured, pending, found, n)])
+        told = Surrogate(history.problem, {0: self.tell(history)})
+        leading = told if self.leads else learnt(history, None, self._memory)
+        measured, pending = told.measured(history), told.judge(history.pending)
+        found = told.judge(self._candidates(history, leading, measured.joined(pending), rng).genes)
+        return Proposal(found.genes[promising(told, measured, pending, found, n)])
 
 
 def searched(landscape: Landscape, tactic: Bayesian, budget: int, seed: int) -> search.Result:
@@ -119,20 +126,27 @@ def main() -> None:
     print(f"{cpu_model()}; {options.accuracy}, {options.budget} evaluations, medians of {options.seeds} seeds")
     for device in options.devices:
         landscape = released(options.landscapes, device, options.accuracy)
+        front = best_front(landscape, options.seeds)
+        roughness = Roughness.around(landscape, front.genes, np.random.default_rng(0))
         truth = Truth(landscape)
-        tactics = {"process": Bayesian(), "choice": Knowing(truth=truth), "model": Knowing(truth=truth, leads=True)}
+        tactics = {
+            "process": Bayesian(),
+            "choice": Knowing(tell=truth.told),
+            "model": Knowing(tell=truth.told, leads=True),
+            "foreknown": Knowing(tell=roughness.told, leads=True),
+        }
         shares: dict[str, float] = {}
         own: list[search.Result] = []
         for name, tactic in tactics.items():
             results = [searched(landscape, tactic, options.budget, seed) for seed in range(options.seeds)]
             shares[name] = float(np.median([_share(landscape, result.history.values) for result in results]))
             own = own or results
-        front = best_front(landscape, options.seeds)
         gap, unexpected, deviations, genes = np.median([far(result, front) for result in own], axis=0)
         levels = ", ".join(f"{name} {share:.3f}" for name, share in shares.items())
         print(
             f"{device:11} {levels}; evolutions of the truth {_share(landscape, front.mean * [-1, 1]):.3f}: {gap:.2f} % "
-            f"above the search, {unexpected:.2f} % = {deviations:.1f} std above the process, {genes:.0f} genes off",
+            f"above the search, {unexpected:.2f} % = {deviations:.1f} std above the process, {genes:.0f} genes off; "
+            f"remainder {roughness.deviation:.2f} %, kept {roughness.kept[0]:.2f} and {roughness.kept[1]:.2f}",
             flush=True,
         )
 
