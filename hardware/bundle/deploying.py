@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from hardware import backends
@@ -28,6 +29,10 @@ from supernet.checkpoint import distinct
 from supernet.tasks import Task
 
 _FORMAT_VERSION = 1
+_WEIGHTS = "model.safetensors"
+
+RESULTS = "run.json"
+"""The file in a bundle that holds what `run.py` printed on the device, where somebody brought it back."""
 
 
 def deploy(
@@ -52,7 +57,8 @@ def deploy(
         architecture: which of its sub-networks.
         device: latency is measured on it where it is this machine, else by the bundle's `run.py`, whose defaults are
             its threads and batch size; `metrics.json` then says why not as `not_measured`.
-        directory: the bundle's folder; parents are made.
+        directory: the bundle's folder; parents are made. An older bundle of the same model keeps its `run.json`, the
+            output of `run.py` on the device.
         task: gives calibration data, the sample's images, preprocessing and class names.
         metrics: what is known of the sub-network, as `{"predicted": {name: value}, "measured": {name: value}}`.
         model: deployed as it is instead (a fine-tuned sub-network of this architecture, for example).
@@ -90,6 +96,7 @@ def deploy(
         (partial / "README.md").write_text(text, encoding="utf-8")
         kind.write_program(partial)
         form.write_runtime(partial, kind.packages)
+        _keep_results(folder, partial)
     return folder
 
 
@@ -168,12 +175,31 @@ def _write_data(partial: Path, making: Making, metrics: Mapping[str, Any], sampl
     net, architecture = making.net, json.loads(making.architecture.to_json())
     described = {"supernet": net.name, "space": net.space.fingerprint}
     header = {"format": "pt", **described, "architecture": making.architecture.to_json()}
-    (partial / "model.safetensors").write_bytes(save(_state(making.model), header))
+    (partial / _WEIGHTS).write_bytes(save(_state(making.model), header))
     sample.save(partial / "sample.npz")
     write_json(partial / "architecture.json", {**described, "architecture": architecture})
     write_json(partial / "metrics.json", metrics)
     manifest = {"version": _FORMAT_VERSION, "run": run, "device": metrics["device"], "parity": metrics["parity"]}
     write_json(partial / MANIFEST, manifest)
+
+
+def _keep_results(before: Path, partial: Path) -> None:
+    """Takes over what `run.py` measured on the device, where the bundle before is of the same model and settings."""
+    if not (before / RESULTS).is_file():
+        return
+    try:
+        same = _identity(before) == _identity(partial)
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError):  # of a damaged bundle nothing is taken
+        return
+    if same:
+        (partial / RESULTS).write_bytes((before / RESULTS).read_bytes())
+
+
+def _identity(bundle: Path) -> tuple[Any, ...]:
+    """What the results of a bundle depend on: device, runtime, architecture and weights."""
+    weights = {name: (t.shape, t.numpy().tobytes()) for name, t in load_file(bundle / _WEIGHTS).items()}
+    device = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))["device"]
+    return device, (bundle / "runtime.json").read_bytes(), (bundle / "architecture.json").read_bytes(), weights
 
 
 def _state(model: nn.Module) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 
 import numpy as np
@@ -31,6 +32,22 @@ def test_a_runtime_may_come_from_a_distribution_of_another_name(net, tmp_path, m
     assert 'onnxruntime-gpu>=1.99; python_version >= "3.11"' in (folder / "requirements.txt").read_text().splitlines()
     versions = json.loads((folder / "metrics.json").read_text())["provenance"]["versions"]
     assert versions["onnxruntime"] == onnxruntime.__version__
+
+
+def test_what_the_device_measured_stays_with_the_same_model(net, tmp_path):
+    folder = deploy(net, net.smallest, DEVICE, tmp_path / "bundle")
+    (folder / "run.json").write_text('{"latency": 1}')
+    deploy(net, net.smallest, DEVICE, folder, metrics={"measured": {"top1": 0.5}})
+    assert (folder / "run.json").read_text() == '{"latency": 1}'
+    deploy(net, net.smallest, replace(DEVICE, batch_size=4), folder)
+    assert not (folder / "run.json").exists()
+    (folder / "run.json").write_text('{"latency": 1}')
+    deploy(net, net.largest, replace(DEVICE, batch_size=4), folder)
+    assert not (folder / "run.json").exists()
+    (folder / "run.json").write_text('{"latency": 1}')
+    (folder / "model.safetensors").write_bytes(b"damaged")
+    deploy(net, net.largest, replace(DEVICE, batch_size=4), folder)
+    assert not (folder / "run.json").exists()
 
 
 def test_metrics_may_be_numbers_of_numpy_and_pytorch(net, tmp_path):
