@@ -103,6 +103,8 @@ def require_measurable(kind: str, item: Any) -> None:
         raise SearchError(f"{kind} {item.name!r}: scope must be a string, got {item.scope!r}")
     if not item.scope:
         object.__setattr__(item, "scope", _scope_of(item.measure))
+    if readable(item.name) != item.name or readable(item.scope) != item.scope:  # as names of files may be
+        raise SearchError(f"{kind} {item.name!r}: name and scope must be valid Unicode, scope is {item.scope!r}")
 
 
 def measured_values(what: str, measure: Measure, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
@@ -140,7 +142,12 @@ def finite_or_failed(value: float, error: str | None) -> tuple[float, str | None
         error = f"the measured value is {value}"
     if error is None:
         return value, None
-    return math.nan, error.encode("utf-8", "backslashreplace").decode("utf-8")  # file names in it may not be
+    return math.nan, readable(str(error))
+
+
+def readable(text: str) -> str:
+    """A text that any file can hold: lone surrogates, as in undecodable file names, become escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _described(measure: Measure) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from search.errors import SearchError
-from search.objective import Objective
+from search.objective import Objective, readable
 from supernet.architecture import Architecture
 
 logger = logging.getLogger("search")
@@ -50,7 +50,7 @@ class Source:
     @property
     def label(self) -> str:
         """Its name in messages and in the identity of a study."""
-        return str(self.path)
+        return readable(str(self.path))
 
 
 @dataclass(frozen=True)

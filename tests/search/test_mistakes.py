@@ -185,6 +185,18 @@ def test_errors_that_are_no_unicode_are_kept_readable(ten, tmp_path):
     write_report(result, tmp_path, title="t")
 
 
+@pytest.mark.parametrize("arguments", [{"name": "caf\udce9"}, {"name": "a", "scope": "caf\udce9.bin"}])
+def test_names_that_no_file_can_hold_are_refused(arguments):
+    with pytest.raises(SearchError, match="name and scope must be valid Unicode"):
+        Objective(measure=width, **arguments)
+
+
+def test_sources_may_have_undecodable_names(ten, tmp_path):
+    path = tmp_path / "caf\udce9.csv"
+    searched(ten, budget=5).frame.assign(architecture=lambda f: [a.to_json() for a in f["architecture"]]).to_csv(path)
+    assert len(searched(ten, tactic="linas", warm_start=path, store=tmp_path / "s.sqlite").frame) == 10
+
+
 def test_a_measurement_is_finite_or_has_failed(ten):
     (architecture,) = ten.sample(1)
     with Store() as store:
