@@ -41,7 +41,8 @@ class Result:
     ended: str
 
     def __repr__(self) -> str:
-        names, n_front = ", ".join(self.history.problem.names), int(self.history.pareto.sum())
+        names = ", ".join(objective.name for objective in self.history.problem.targets)
+        n_front = int(self.history.pareto.sum())
         return f"Result({len(self.history)} architectures, {n_front} on the front of {names}; {self.ended})"
 
     @cached_property
@@ -127,13 +128,13 @@ class Result:
         if by_name[objective].goal is None:
             raise SearchError(f"objective {objective!r} has no goal, so that no value of it is the best")
         rows = self.frame[self.history.feasible]
-        for name, given in constraints.items():
-            constraint = Constraint.parse(by_name[name], given)
-            rows = rows[constraint.violation(rows[name].to_numpy(dtype=np.float64)) == 0]
-            if rows.empty:
-                raise SearchError(f"no evaluated architecture meets {constraint} with the constraints before it")
         if rows.empty:
             raise SearchError("no evaluated architecture is feasible")
+        bounds = [Constraint.parse(by_name[name], given) for name, given in constraints.items()]
+        for bound in bounds:
+            rows = rows[bound.violation(rows[bound.objective].to_numpy(dtype=np.float64)) == 0]
+        if rows.empty:
+            raise SearchError(f"no evaluated architecture meets {' and '.join(map(str, bounds))}")
         order = [objective, *(name for name, other in by_name.items() if other.goal and name != objective)]
         return rows.sort_values(order, ascending=[by_name[name].goal == "min" for name in order], kind="stable").iloc[0]
 

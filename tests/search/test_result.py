@@ -47,8 +47,8 @@ def test_best_takes_constraints_as_numbers_or_pairs(result):
     assert result.best("accuracy", latency=(">=", bound))["latency"] >= bound
     with pytest.raises(SearchError, match="unknown objective 'speed': this search has accuracy, latency, size"):
         result.best("speed")
-    with pytest.raises(SearchError, match="meets latency <= 0"):
-        result.best("accuracy", latency=0)
+    with pytest.raises(SearchError, match="meets latency <= 0 and size >= 1"):
+        result.best("accuracy", latency=0, size=(">=", 1))
 
 
 def test_of_equally_good_architectures_the_best_is_on_the_front(space, landscape):
@@ -100,8 +100,9 @@ def test_a_search_without_feasible_architectures_has_an_empty_front(space):
     assert result.pareto().empty
     assert result.hypervolume() == 0.0
     assert result.hypervolume_curve().tolist() == [0.0] * 4
-    with pytest.raises(SearchError, match="no evaluated architecture is feasible"):
-        result.best("accuracy")
+    for constraints in ({}, {"accuracy": 0.5}):
+        with pytest.raises(SearchError, match="no evaluated architecture is feasible"):
+            result.best("accuracy", **constraints)
 
 
 @pytest.fixture
