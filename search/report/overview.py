@@ -12,6 +12,7 @@ from search.report.quantities import Quantity
 from search.report.templates import environment
 
 FILE = "overview.html"
+_INSIDE = "/bundle/"
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,25 @@ def write_overview(folder: str | Path) -> Path:
             sections=[_section(name, [b for b in ordered if b.device["name"] == name]) for name in names],
             methods={name: text for bundle in ordered for name, text in bundle.methods.items()},
             back=BACK,
-            report="../report.html" if (top.resolve().parent / "report.html").exists() else "",
+            reports=_reports(top, ordered),
+            labels=_labels(ordered),
         )
     )
     path = top / FILE
     replace_file(path, page.encode())
     return path
+
+
+def _reports(top: Path, bundles: Sequence[Bundle]) -> list[str]:
+    """Paths of the searches' reports, from the page: of the only one, or of those of a multirun."""
+    below = [f"{bundle.path.partition(_INSIDE)[0]}/report.html" for bundle in bundles if _INSIDE in bundle.path]
+    return [path for path in dict.fromkeys(["../report.html", *below]) if (top.resolve() / path).exists()]
+
+
+def _labels(bundles: Sequence[Bundle]) -> dict[str, str]:
+    """What bundles are called, by path: device and rank where that tells them apart."""
+    labels = {bundle.path: bundle.path.rpartition(_INSIDE)[2] for bundle in bundles}
+    return labels if len(set(labels.values())) == len(labels) else {path: path for path in labels}
 
 
 def _columns(bundles: Sequence[Bundle]) -> list[Column]:

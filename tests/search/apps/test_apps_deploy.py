@@ -125,3 +125,17 @@ def test_one_bundle_for_each_search_of_a_multirun(app, found, tmp_path):
     assert ran.code == 0, ran.err
     for name in ("seed=0", "seed=1"):
         assert (tmp_path / "out" / name / "run.py").exists()
+
+
+def test_the_overview_of_a_multirun_names_devices_and_leads_to_the_reports(app, finished, tmp_path):
+    bundle = next(path.parent for path in finished[0].glob("bundle/*/*/bundle.json"))
+    for name in ("hardware=a", "hardware=b"):
+        shutil.copytree(bundle, tmp_path / name / "bundle" / name[-1] / "0")
+        shutil.copy(finished[0] / "report.html", tmp_path / name)
+        (tmp_path / name / ".hydra").mkdir()
+    ran = app("deploy", "overview", f"search={tmp_path}")
+    assert ran.code == 0, ran.err
+    page = (tmp_path / "overview.html").read_text()
+    for name in ("a", "b"):
+        assert f'<a href="#hardware={name}/bundle/{name}/0">{name}/0</a>' in page
+        assert f'<a href="hardware%3D{name}/report.html">hardware={name}/report.html</a>' in page
