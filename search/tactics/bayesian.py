@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.candidates import explore
-from search.errors import SearchError
+from search.errors import SearchError, require_count
 from search.history import History
 from search.promise import promising
 from search.sampling import corners, draw, draw_by_gene
@@ -50,9 +50,10 @@ class Bayesian:
     _memory: dict[bytes, Floats] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        for name, least in (("initial", 1), ("population", 2), ("generations", 1), ("optimism", 0)):
-            if getattr(self, name) < least:
-                raise SearchError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        for name, least in (("initial", 1), ("population", 2), ("generations", 1)):
+            require_count(name, getattr(self, name), least)
+        if not (isinstance(self.optimism, (int, float)) and self.optimism >= 0):
+            raise SearchError(f"optimism must be a number of at least 0, got {self.optimism!r}")
         if self.predictor != "auto":
             new_predictor(self.predictor)
 

@@ -199,8 +199,12 @@ def test_any_objective_can_be_searched(bayesian, space, kind):
 
 
 def test_mistaken_settings_are_refused():
-    with pytest.raises(SearchError, match="initial must be at least 1, got 0"):
+    with pytest.raises(SearchError, match="initial must be an integer of at least 1, got 0"):
         tactics.create("bayesian", initial=0)
+    with pytest.raises(SearchError, match="population must be an integer of at least 2, got None"):
+        tactics.create("bayesian", population=None)
+    with pytest.raises(SearchError, match="optimism must be a number of at least 0, got -1"):
+        tactics.create("bayesian", optimism=-1)
     with pytest.raises(SearchError, match="unknown predictor 'crystal'"):
         tactics.create("bayesian", predictor="crystal")
 
