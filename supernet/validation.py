@@ -46,9 +46,15 @@ def require_fit(net: SuperNetwork, task: Task, split: str = "validation") -> Non
     model = net.extract(net.smallest).eval()
     raw, targets = zip(*task.samples(split, 1), strict=True)
     inputs = task.prepare(model, raw)
-    if all(isinstance(target, (int, np.integer)) for target in targets):
+    if not all(isinstance(target, (int, np.number, np.ndarray)) for target in targets):
+        return
+    try:
         with torch.inference_mode():
-            task.loss(call(model, inputs), torch.tensor(targets))
+            outputs = call(model, inputs)
+    except (RuntimeError, TypeError, AssertionError, IndexError) as error:  # as layers refuse what they cannot take
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{net.title} cannot take the samples of task {task.name!r}: {reason}") from error
+    task.loss(outputs, torch.from_numpy(np.stack([np.asarray(target) for target in targets])))
 
 
 def digest(net: SuperNetwork, circumstances: tuple[Any, ...]) -> str:

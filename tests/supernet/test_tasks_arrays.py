@@ -11,7 +11,7 @@ import hardware
 import supernet
 from supernet.tasks import ArrayTask, Augmentation, Task, arrays
 from supernet.training import Recipe, train
-from supernet.validation import Validation, validated
+from supernet.validation import Validation, require_fit, validated
 
 RECIPE = Recipe(
     epochs=12, batch_size=32, learning_rate=0.05, optimiser="adamw", warmup_epochs=0, n_evaluated=0, device="cpu"
@@ -153,6 +153,16 @@ def test_bundles_answer_arrays(kind, n_outputs, answer, request, tmp_path):
 def test_arrays_that_do_not_go_together_are_named(inputs, targets, settings, message):
     with pytest.raises(ValueError, match=message):
         ArrayTask(name="x", splits={"validation": (inputs, targets)}, **settings)
+
+
+def test_super_networks_that_do_not_fit_are_named(classes, numbers):
+    require_fit(rows(3), classes)
+    require_fit(rows(1), numbers)
+    with pytest.raises(ValueError, match="targets of shape"):
+        require_fit(rows(3), numbers)
+    longer = ArrayTask(name="longer", splits={"validation": (np.zeros((4, 7)), [0, 1, 2, 0])})
+    with pytest.raises(ValueError, match="Rows cannot take the samples of task 'longer': .*7"):
+        require_fit(rows(3), longer)
 
 
 def test_other_mistakes_are_named(classes, numbers):
