@@ -35,6 +35,8 @@ def _text(error: BaseException, where: str, program: str) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"cannot use {error.filename}: {error.strerror}" if error.filename else error.strerror
     text = str(error).strip() or type(error).__name__
+    if where and "ModuleNotFoundError" in text:
+        return f"{where}: {text} Modules are looked for on the path of Python, and in the folder where the command runs"
     if isinstance(error, (TypeError, ImportError)) and where:
         return f"{where}: {text}"
     return text

@@ -62,7 +62,7 @@ def refused(ran, *parts):
         ("deploy=first", ["deploy", "'first'", "ends"]),
         ("metric=f1", ["architectures of the first batch failed", "'f1'", "top1"]),
         ("task=image_folder", ["task.root"]),
-        ("task._target_=nowhere.Task", ["task", "nowhere"]),
+        ("task._target_=nowhere.Task", ["task", "nowhere", "in the folder where the command runs"]),
         ("latency_table=/nowhere.json", ["/nowhere.json", "No such file"]),
         ("store=/dev/full", ["/dev/full", "no store"]),
         ("output=/proc/nothing", ["/proc/nothing"]),
