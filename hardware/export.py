@@ -3,7 +3,7 @@
 import io
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,12 @@ _OPSET = 17
 def input_names(inputs: Sequence[Tensor]) -> list[str]:
     """Names of a model's inputs: `input`, `input_1`, ..."""
     return ["input", *(f"input_{i}" for i in range(1, len(inputs)))]
+
+
+def inputs_of_graph(names: Iterable[str], inputs: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Those inputs of a model that its graph has, by name: the export leaves out what the result does not depend on."""
+    named = dict(zip(input_names(inputs), inputs, strict=False))  # one name where there are no inputs at all
+    return {name: named[name].contiguous() for name in names}
 
 
 def to_onnx(part: Part, path: str | Path) -> Path:

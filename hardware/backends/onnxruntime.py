@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hardware.backends.base import Backend
 from hardware.backends.placing import placed
-from hardware.export import input_names, onnx_bytes, part_bytes
+from hardware.export import inputs_of_graph, onnx_bytes, part_bytes
 from hardware.timing import Runner
 from supernet.parts import Part, PartedInference, PartRun
 
@@ -117,9 +117,7 @@ class OnnxRuntimeTensorRT(OnnxRuntimeCuda):
 
 
 def _taken(session: onnxruntime.InferenceSession, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
-    """The inputs that the graph has: the export leaves out what the result does not depend on."""
-    named = dict(zip(input_names(inputs), inputs, strict=False))  # one name where there are no inputs at all
-    return {node.name: named[node.name].contiguous() for node in session.get_inputs()}
+    return inputs_of_graph([node.name for node in session.get_inputs()], inputs)
 
 
 def open_session(model: bytes | str, threads: int) -> onnxruntime.InferenceSession:

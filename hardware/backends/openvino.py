@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hardware.backends.base import Backend
 from hardware.backends.placing import placed
-from hardware.export import input_names, onnx_bytes
+from hardware.export import inputs_of_graph, onnx_bytes
 from hardware.timing import Runner
 from supernet.parts import PartedInference
 
@@ -46,9 +46,8 @@ class OpenVino(Backend):
         model, inputs = placed(model, inputs, "cpu", "fp32")
         graph = core().read_model(onnx_bytes(model, inputs))
         request = core().compile_model(graph, "CPU", settings).create_infer_request()
-        tensors = dict(zip(input_names(inputs), inputs, strict=False))  # one name where there are no inputs at all
-        for node in graph.inputs:  # the export leaves out what the result does not depend on
-            request.set_tensor(node, openvino.Tensor(tensors[node.any_name].contiguous().numpy()))
+        for name, tensor in inputs_of_graph([node.any_name for node in graph.inputs], inputs).items():
+            request.set_tensor(name, openvino.Tensor(tensor.numpy()))
         return Runner(request.infer)
 
     def require(self, device: "Device") -> None:

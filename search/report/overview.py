@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from search.report.deployed import BACK, Bundle, bundles_below
-from search.report.files import replace_file
 from search.report.quantities import Quantity
 from search.report.templates import environment
+from supernet.files import written_whole
 
 FILE = "overview.html"
 _INSIDE = "/bundle/"
@@ -58,7 +58,8 @@ def write_overview(folder: str | Path) -> Path:
         )
     )
     path = top / FILE
-    replace_file(path, page.encode())
+    with written_whole(path) as part:
+        part.write_bytes(page.encode())
     return path
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import SearchError
-from search.report.files import replace_file
 from search.report.page import render
 from search.report.picture import front_png
 from search.report.tables import front_table, results_table
 from search.report.views import by_device, front_file
 from search.result import Result
+from supernet.files import written_whole
 
 Chosen = Sequence[Mapping[str, Any] | int]
 """Architectures, or their ids (rows of `Result.frame`)."""
@@ -50,7 +50,8 @@ def write_report(
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
-        replace_file(folder / name, content)
+        with written_whole(folder / name) as part:
+            part.write_bytes(content)
     return {name: folder / name for name in contents}
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from search.errors import SearchError
 from search.history import History
 from search.problem import Problem, Values, View
+from supernet.names import remember
 from supernet.space import Genes
 
 LARGEST_BATCH = 50
@@ -128,10 +129,10 @@ def register(name: str) -> Callable[[_Class], _Class]:
             from search.tactics import available
 
             available()  # before a name of ours is taken
-        known: Any = registered.get(name)
-        if known is not None and known.__qualname__ != tactic.__qualname__:
-            raise SearchError(f"{name!r} is already {known.__module__}.{known.__qualname__}: choose another name")
-        registered[name] = tactic
+        try:
+            remember(name, tactic, registered)
+        except ValueError as error:
+            raise SearchError(str(error)) from None
         return tactic
 
     return add

@@ -25,13 +25,13 @@ def load(folder: Path, threads: int, part: str = "model") -> Model:
     It runs as on the device that the bundle was made for: compiled where that compiles; on the GPU where PyTorch sees
     one, as a CUDA graph unless that was eager; else on the CPU.
     """
-    told = json.loads((Path(folder) / "runtime.json").read_text(encoding="utf-8"))
-    backend, names = told["backend"], told["inputs"][part]
+    stored = json.loads((Path(folder) / "runtime.json").read_text(encoding="utf-8"))
+    backend, names = stored["backend"], stored["inputs"][part]
     on_gpu = backend.startswith("cuda") and torch.cuda.is_available()
     torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = True
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = told["precision"] == "tf32"
-    model = _program(Path(folder) / f"{part}{ENDING}", "cuda" if on_gpu else "cpu")
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = stored["precision"] == "tf32"
+    model = _program(Path(folder) / f"{part}{ENDING}", on_gpu)
     if backend.endswith("compile"):
         model = torch.compile(model)
     if on_gpu and backend != "cuda":
@@ -47,15 +47,15 @@ def load(folder: Path, threads: int, part: str = "model") -> Model:
     return run
 
 
-def _program(path: Path, place: str) -> Any:
+def _program(path: Path, on_gpu: bool) -> Any:
     """An exported program as a module on the CPU or the GPU."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given buffer is not writable")  # torch.export.load about its own
         program = torch.export.load(str(path))
-    if place != "cpu":
+    if on_gpu:
         from torch.export.passes import move_to_device_pass
 
-        program = move_to_device_pass(program, place)
+        program = move_to_device_pass(program, "cuda")
     return program.module()
 
 
