@@ -18,6 +18,7 @@ from supernet.inputs import Inputs, call
 from supernet.tasks import losses
 from supernet.tasks.augmentation import Augmentation
 from supernet.tasks.base import Batch, Deployment, labels_file
+from supernet.tasks.sampling import epoch, n_full_batches, spread
 
 Array = NDArray[Any]
 Score = Callable[[Tensor, Tensor], Mapping[str, float]]
@@ -150,8 +151,7 @@ class ArrayTask:
     def calibration_batches(self, model: nn.Module) -> Iterator[Tensor]:
         """Training samples, spread over the split."""
         inputs = self._split("train")[0]
-        chosen = np.linspace(0, len(inputs) - 1, min(self.n_calibration, len(inputs))).astype(np.int64)
-        chosen = np.random.default_rng(0).permutation(chosen)
+        chosen = spread(len(inputs), self.n_calibration)
         for part in np.array_split(chosen, max(1, round(len(chosen) / self.batch_size))):
             yield torch.from_numpy(inputs[part])
 
@@ -159,7 +159,7 @@ class ArrayTask:
 
     def n_batches(self, batch_size: int) -> int:
         """Number of training batches; an incomplete last one is left out, unless it is the only one."""
-        return max(1, self.n_samples("train") // batch_size)
+        return n_full_batches(self.n_samples("train"), batch_size)
 
     def train_batches(
         self,
@@ -176,8 +176,7 @@ class ArrayTask:
                 f"task {self.name!r}: augmentation is for images, set recipe.augmentation=null; got {augmentation}"
             )
         inputs, targets = self._split("train")
-        n_batches = self.n_batches(batch_size)
-        for chosen in np.split(rng.permutation(len(inputs))[: n_batches * batch_size], n_batches):
+        for chosen in epoch(len(inputs), batch_size, rng):
             yield torch.from_numpy(inputs[chosen]).to(device), torch.from_numpy(targets[chosen]).to(device)
 
     def loss(self, outputs: Any, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:

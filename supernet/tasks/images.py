@@ -20,6 +20,7 @@ from supernet.tasks import losses
 from supernet.tasks.augmentation import Augmentation
 from supernet.tasks.base import Deployment, labels_file
 from supernet.tasks.loading import ImageLoader, fast_layout
+from supernet.tasks.sampling import epoch, n_full_batches, spread
 from supernet.tasks.splits import ImageSet, digest
 from supernet.tasks.transforms import InputTransform, resolve_settings
 
@@ -195,7 +196,7 @@ class ImageClassification:
 
     def n_batches(self, batch_size: int) -> int:
         """Number of training batches; an incomplete last one is left out, unless it is the only one."""
-        return max(1, len(self._images("train")) // batch_size)
+        return n_full_batches(len(self._images("train")), batch_size)
 
     def train_batches(
         self,
@@ -211,8 +212,7 @@ class ImageClassification:
         Where the augmentation mixes images, the targets are the shares of their classes, [n, classes].
         """
         train = self._images("train")
-        n_batches = self.n_batches(batch_size)
-        batches = np.split(rng.permutation(len(train))[: n_batches * batch_size], n_batches)
+        batches = epoch(len(train), batch_size, rng)
         settings = self.transform_settings(model)
         for images, labels in self._loader.batches("train", train, settings, batches, device):
             inputs, targets = (augmentation(images, rng) if augmentation else images), labels
@@ -239,8 +239,7 @@ class ImageClassification:
     @cached_property
     def _calibration_images(self) -> Subset[tuple[Image.Image, int]]:
         images = self._images("train")
-        spread = np.linspace(0, len(images) - 1, min(self.n_calibration, len(images))).astype(np.int64)
-        return Subset(cast(Any, images), np.random.default_rng(0).permutation(spread).tolist())
+        return Subset(cast(Any, images), spread(len(images), self.n_calibration).tolist())
 
     @cached_property
     def _loader(self) -> ImageLoader:
