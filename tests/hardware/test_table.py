@@ -336,7 +336,7 @@ def test_whole_sub_networks_may_be_named_as_their_authors_do_and_need_not_fit_in
 
     monkeypatch.setattr(hardware.building, "measure_interleaved", counting)
     architectures = [small_net.smallest, small_net.largest, {**small_net.largest, "r": [16], "wid": None}]
-    found = measure_end_to_end(small_net, architectures, DEVICE, QUICK)
+    found = measure_end_to_end(small_net, architectures, DEVICE)
     assert len(at_once) > 1
     assert sum(at_once) == len(found) == 3
     assert found[0].median_ms < found[1].median_ms
