@@ -328,18 +328,28 @@ def test_held_out_probes_tell_the_error_and_are_not_fitted_to(net):
 
 def test_whole_sub_networks_may_be_named_as_their_authors_do_and_need_not_fit_in_memory(small_net, monkeypatch):
     monkeypatch.setattr(hardware.building, "free_bytes", lambda place: 4 * 12_000)
-    at_once, measure = [], hardware.building.measure_interleaved
+    portions, measured = [], {}
+    prepared, measure = hardware.building.prepared_whole, hardware.building.measure_interleaved
 
-    def counting(runners, *rest):
-        at_once.append(len(runners))
-        return measure(runners, *rest)
+    def preparing(net, architecture, device):
+        runner = prepared(net, architecture, device)
+        runner.architecture = architecture
+        return runner
 
-    monkeypatch.setattr(hardware.building, "measure_interleaved", counting)
-    architectures = [small_net.smallest, small_net.largest, {**small_net.largest, "r": [16], "wid": None}]
-    found = measure_end_to_end(small_net, architectures, DEVICE)
-    assert len(at_once) > 1
-    assert sum(at_once) == len(found) == 3
-    assert found[0].median_ms < found[1].median_ms
+    def measuring(runners, *rest):
+        portions.append(len(runners))
+        found = measure(runners, *rest)
+        measured.update(zip([runner.architecture for runner in runners], found, strict=True))
+        return found
+
+    monkeypatch.setattr(hardware.building, "prepared_whole", preparing)
+    monkeypatch.setattr(hardware.building, "measure_interleaved", measuring)
+    smallest, largest = small_net.smallest, small_net.largest
+    other = {**largest, "d": [smallest["d"][0], largest["d"][1]], "r": [16], "wid": None}
+    found = measure_end_to_end(small_net, [smallest, largest, other], DEVICE, QUICK)
+    assert len(portions) > 1
+    assert sum(portions) == len(measured) == 3
+    assert found == [measured[a] for a in (smallest, largest, *small_net.space.decode(small_net.space.encode([other])))]
     assert measure_end_to_end(small_net, [], DEVICE) == []
     with pytest.raises(ArchitectureError, match="expected a list of architectures, got one"):
         measure_end_to_end(small_net, small_net.largest, DEVICE)
