@@ -63,11 +63,11 @@ class Ledger:
     def jobs(self, first: int = 0) -> Iterator[Job]:
         """Measurements that trials lack, from trial number `first` on.
 
-        The store is asked again right before each, as another process may have measured it meanwhile.
+        The store is asked again right before each, and about failures, as another process may have succeeded meanwhile.
         """
         for trial, known in zip(self.trials[first:], self._measurements[first:], strict=True):
             for objective in self._expensive:
-                if objective.name not in known:
+                if objective.name not in known or known[objective.name].error is not None:
                     self._look_up(objective, [trial.architecture])
                 if objective.name not in known:
                     yield Job(trial.architecture, objective)

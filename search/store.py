@@ -184,14 +184,20 @@ class Store:
     # --- measurements ---
 
     def record(self, measurement: Measurement) -> Measurement:
-        """Commits a measurement, and returns the one that counts.
+        """Commits a measurement, and returns the one that counts, which may be that of another process.
 
-        That is the first of its architecture, objective and scope, failed or not: it may be that of another process.
+        That is the first success of its architecture, objective and scope; as long as there is none, the first failure.
         """
         m = measurement
         failed = m.error is not None
         row = (m.architecture.to_json(), m.objective, m.scope, None if failed else m.value)
         with self._transaction():
+            if not failed:
+                self._db.execute(
+                    "DELETE FROM measurements "
+                    "WHERE architecture = ? AND objective = ? AND scope = ? AND status = 'failed'",
+                    row[:3],
+                )
             self._db.execute(
                 "INSERT OR IGNORE INTO measurements "
                 "(architecture, objective, scope, value, status, error, seconds, created) "

@@ -178,6 +178,23 @@ def test_failures_are_measured_again_on_request(ten, make_landscape):
     assert again.frame.loc[known.index, "architecture"].equals(known["architecture"])
 
 
+def test_a_success_of_another_process_takes_the_place_of_a_failure(ten, make_landscape):
+    landscape, calls = make_landscape(ten), []
+
+    def accuracy(architectures):
+        calls.extend(architectures)
+        if len(calls) == 1:
+            raise MemoryError
+        if len(calls) == 8:  # the other one has more memory
+            store.record(Measurement(calls[0], "accuracy", "", float(landscape.accuracy(calls[:1])[0]), None, 1.0))
+        return landscape.accuracy(architectures)
+
+    with Store() as store:
+        result = searched(ten, [Objective("accuracy", measure=accuracy)], store=store, budget=10, batch_size=5)
+    assert result.failures.empty
+    assert len(calls) == 10
+
+
 def test_a_first_batch_that_failed_altogether_can_be_measured_again(space, landscape):
     def broken(architectures):
         raise OSError("no such checkpoint")
