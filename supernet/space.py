@@ -161,7 +161,7 @@ class SearchSpace:
         """The canonical architecture that a mapping describes.
 
         Takes this space's vocabulary and the family's published configurations. A list of one may stand for a scalar,
-        and a scalar for a repeated choice that has this value everywhere.
+        and a scalar for a repeated choice that has this value everywhere. What has one value only may be left out.
 
         Raises:
             ArchitectureError: (a ValueError) names the gene, the value and what is allowed.
@@ -363,9 +363,9 @@ class SearchSpace:
         return np.concatenate([self._encode_choice(choice, values) for choice in self.choices])
 
     def _encode_choice(self, choice: Choice, values: Mapping[str, Any]) -> Genes:
-        if choice.name not in values:
+        if choice.name not in values and len(choice.values) > 1:
             raise ArchitectureError(f"{choice.name} is missing: allowed values are {choice.values}")
-        value = frozen(values[choice.name])
+        value = frozen(values.get(choice.name, choice.values[0]))
         listed = value if isinstance(value, tuple) and value not in choice.values else (value,) * choice.n_genes
         if len(listed) != choice.n_genes:
             raise ArchitectureError(f"{choice.name} needs {choice.n_genes} values, got {len(listed)}: {value!r}")

@@ -1,5 +1,6 @@
 """Measurements from tables: our own results, those of DyNAS-T, any CSV or DataFrame."""
 
+import codecs
 import csv
 import re
 from collections import Counter
@@ -18,11 +19,25 @@ from supernet.space import SearchSpace
 
 _ARCHITECTURE = ("architecture", "subnetwork", "subnet", "config", "arch")
 _ALIKE = (
-    {"accuracy", "top1", "top1acc", "accuracytop1", "acc", "sst2acc", "accuracysst2", "bleu", "bleuscore"},
+    {
+        "accuracy",
+        "top1",
+        "top1acc",
+        "top1accuracy",
+        "accuracytop1",
+        "acc",
+        "acc1",
+        "sst2acc",
+        "accuracysst2",
+        "bleu",
+        "bleuscore",
+    },
     {"latency", "latencyms", "measuredlatency"},
     {"macs", "flops"},
     {"params", "parameters", "modelparameters"},
 )
+_SEPARATORS = (",", ";", "\t")
+_UNKNOWN = ("", "-", "na", "n/a", "none", "null")
 
 Row = tuple[str, Mapping[str, Any] | str]
 """Where the row is, as in "line 3", and its cells by column; a text instead of cells says why there are none."""
@@ -30,24 +45,44 @@ Row = tuple[str, Mapping[str, Any] | str]
 
 @dataclass(frozen=True)
 class Table:
-    """A table before its values are understood: names of the columns, and rows as they come."""
+    """A table before its values are understood: names of the columns, rows as they come, the decimal mark of texts."""
 
     source: Source
     columns: Sequence[str]
     rows: Iterable[Row]
+    decimal: str = "."
 
 
 def csv_table(source: Source, path: Path) -> Table:
-    """The table in a CSV file with a header line. Raises SearchError for other files, OSError for unreadable ones."""
-    lines = path.read_bytes().decode("utf-8-sig", errors="replace").splitlines(keepends=True)
-    reader = csv.reader(lines)
-    try:
-        columns = [name.strip() for name in next(reader)]
-    except (StopIteration, csv.Error) as error:
-        raise SearchError(f"{source.label} is neither a store nor a CSV with a header line") from error
+    """The table in a CSV file with a header line. Raises SearchError for other files, OSError for unreadable ones.
+
+    Cells are separated by whatever gives the header line the most columns of ",", ";" and tabs; unless that is ",",
+    numbers may have a decimal comma.
+    """
+    lines = _text(path).lstrip("\r\n").splitlines(keepends=True)
+    separator = max(_SEPARATORS, key=lambda mark: len(_header(lines, mark)))
+    columns = _header(lines, separator)
+    if not columns:
+        raise SearchError(f"{source.label} is neither a store nor a CSV with a header line")
     if repeated := [name for name, n in Counter(columns).items() if name and n > 1]:
         raise SearchError(f"{source.label} has several columns {repeated[0]!r}: rename all but the one that counts")
-    return Table(source, columns, _csv_rows(reader, columns))
+    reader = csv.reader(lines, delimiter=separator)
+    next(reader)
+    return Table(source, columns, _csv_rows(reader, columns), "." if separator == "," else ",")
+
+
+def _text(path: Path) -> str:
+    content = path.read_bytes()
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    return content.decode(encoding, errors="replace")
+
+
+def _header(lines: Sequence[str], separator: str) -> list[str]:
+    """Names of the columns; none where the first line cannot be parsed."""
+    try:
+        return [name.strip() for name in next(csv.reader(lines, delimiter=separator))]
+    except (StopIteration, csv.Error):
+        return []
 
 
 def _csv_rows(reader: Any, columns: Sequence[str]) -> Iterator[Row]:
@@ -72,6 +107,7 @@ def of_table(table: Table, space: SearchSpace, objectives: Sequence[Objective]) 
     Raises SearchError where no row is left, or the table lacks columns.
     """
     column_of = _objective_columns(table, objectives)
+    decimal = table.decimal
     read_architecture, zero_is_unknown = _architecture_reader(table, space)
     found, refused, n_rows = list[KnownValue](), list[tuple[str, str]](), 0
     for where, row in table.rows:
@@ -80,14 +116,14 @@ def of_table(table: Table, space: SearchSpace, objectives: Sequence[Objective]) 
             if isinstance(row, str):
                 raise ValueError(row)
             architecture = space.validate({**table.source.fixed, **read_architecture(row)})
-            values = {name: _number(row[column], column, zero_is_unknown) for name, column in column_of.items()}
+            values = {name: _number(row[column], column, decimal) for name, column in column_of.items()}
         except ValueError as error:
             refused.append((where, str(error)))
             continue
         found += [
             KnownValue(architecture, name, table.source.same, value)
             for name, value in values.items()
-            if np.isfinite(value)
+            if np.isfinite(value) and not (zero_is_unknown and value == 0)
         ]
     if not found:
         first = f"; {refused[0][0]}: {refused[0][1]}" if refused else ""
@@ -99,14 +135,17 @@ def of_table(table: Table, space: SearchSpace, objectives: Sequence[Objective]) 
 def _architecture_reader(table: Table, space: SearchSpace) -> tuple[Any, bool]:
     """A function from a row's cells to an architecture's mapping; and whether 0 means "not measured", as in DyNAS-T."""
     column = next((name for name in table.columns if _plain(name) in _ARCHITECTURE), None)
-    if column is not None:
-        return (lambda row: mapping_of(row[column])), _plain(column) == "subnetwork"
     try:
         by_choice = architecture_columns(space, table.columns, table.source.fixed)
     except ValueError as error:
-        label = table.source.label
-        raise SearchError(f"{label} holds no architectures: it has no column 'architecture', and {error}") from error
-    return (lambda row: _from_columns(space, by_choice, row)), False
+        by_choice = {}
+        if column is None:
+            label = table.source.label
+            text = f"{label} holds no architectures: it has no column 'architecture', and {error}"
+            raise SearchError(text) from error
+    if column is None or by_choice:  # beside columns of choices, "arch" or "config" is a name
+        return (lambda row: _from_columns(space, by_choice, row)), False
+    return (lambda row: mapping_of(row[column])), _plain(column) == "subnetwork"
 
 
 def _objective_columns(table: Table, objectives: Sequence[Objective]) -> dict[str, str]:
@@ -135,24 +174,22 @@ def _objective_columns(table: Table, objectives: Sequence[Objective]) -> dict[st
 
 
 def _from_columns(space: SearchSpace, by_choice: Mapping[str, list[str]], row: Mapping[str, Any]) -> dict[str, Any]:
-    only = {c.name: c.values[0] for c in space.choices if c.name not in by_choice and len(c.values) == 1}
     read: dict[str, Any] = {}
     for name, columns in by_choice.items():
         choice = space.choice(name)
         cells = [choice_values(choice, row[column]) for column in columns]
         read[name] = cells[0] if len(columns) == 1 else cells
-    return {**only, **read}
+    return read
 
 
-def _number(cell: Any, column: str, zero_is_unknown: bool) -> float:
-    """The value of a cell, NaN where it is empty."""
-    if cell is None or (isinstance(cell, str) and not cell.strip()):
+def _number(cell: Any, column: str, decimal: str) -> float:
+    """The value of a cell, NaN where it is empty or says so."""
+    if cell is None or (isinstance(cell, str) and cell.strip().lower() in _UNKNOWN):
         return float("nan")
     try:
-        value = float(cell)
+        return float(cell.strip().removesuffix("%").replace(decimal, ".") if isinstance(cell, str) else cell)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{column}: {cell!r} is not a number") from error
-    return float("nan") if zero_is_unknown and value == 0 else value
 
 
 def _plain(name: str) -> str:

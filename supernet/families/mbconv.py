@@ -83,13 +83,14 @@ class ElasticMBConv(SuperNetwork):
         self.mean, self.std = tuple(mean), tuple(std)
         self.kernel_sizes = ascending("kernel_sizes", kernel_sizes)
         depths, resolutions = ascending("depths", depths), ascending("resolutions", resolutions)
+        ratios = ascending("expand_ratios", expand_ratios)
         possible = [(stage.depth,) if stage.depth else depths for stage in self.stages]
         n_blocks = [max(of_stage) for of_stage in possible]
         self.places = [(s, b) for s, n in enumerate(n_blocks) for b in range(n)]
         exists = within_depth("d", n_blocks)
         self.space = SearchSpace(
             Choice("ks", self.kernel_sizes, len(self.places), exists),
-            Choice("e", ascending("expand_ratios", expand_ratios), len(self.places), exists),
+            Choice("e", ratios, len(self.places), exists),
             Choice(
                 "d",
                 tuple(sorted({d for of_stage in possible for d in of_stage})),
@@ -97,7 +98,11 @@ class ElasticMBConv(SuperNetwork):
                 allowed=possible.__getitem__,
             ),
             Choice("r", resolutions),
-            translate=partial(ofa.published, resolutions=resolutions, fixed_depths=tuple(s.depth for s in self.stages)),
+            translate=partial(
+                ofa.published,
+                fixed_depths=tuple(s.depth for s in self.stages),
+                largest={"ks": [self.kernel_sizes[-1]] * len(self.places), "e": [ratios[-1]] * len(self.places)},
+            ),
         )
         super().__init__()
         self.kernel_transforms = nn.ParameterDict(self._identity_transforms())

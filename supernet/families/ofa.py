@@ -116,12 +116,18 @@ def mobile_layout(
 
 
 def published(
-    mapping: Mapping[str, Any], *, resolutions: tuple[int, ...], fixed_depths: Sequence[int | None] = ()
+    mapping: Mapping[str, Any], *, fixed_depths: Sequence[int | None] = (), largest: Mapping[str, Any] | None = None
 ) -> Mapping[str, Any]:
     """A configuration as Once-for-All's users keep it, in the space's vocabulary.
 
-    `wid` is null beside the choices, the resolution may be called `image_size`, and may be absent where there is only
-    one. Depths of stages that do not vary may be absent, and are clipped (as the authors do).
+    `wid` is null beside the choices, and the resolution may be called `image_size`. Depths of stages that do not vary
+    may be absent, and are clipped (as the authors do). Lists in `largest` may end before the blocks of a last stage
+    that does not vary: these are then as large as can be, which is how the authors' code leaves them.
+
+    Args:
+        mapping: as they keep it.
+        fixed_depths: of each stage, None where it varies.
+        largest: for choices that have a value for each block, these values in the largest sub-network.
 
     Raises ArchitectureError for a `wid` that is not null.
     """
@@ -130,10 +136,13 @@ def published(
         raise ArchitectureError(f"wid: {mapping['wid']!r} is not None: the width is a setting of the super-network")
     if "image_size" in values and "r" not in values:
         values["r"] = values.pop("image_size")
-    if "r" not in values and len(resolutions) == 1:
-        values["r"] = resolutions[0]
     if "d" in values and any(fixed_depths):
         values["d"] = _clipped(values["d"], fixed_depths)
+    last = (fixed_depths[-1] if fixed_depths else None) or 0
+    for name, full in (largest or {}).items():
+        given = values.get(name)
+        if last and isinstance(given, (list, tuple)) and len(given) == len(full) - last:
+            values[name] = [*given, *full[-last:]]
     return values
 
 

@@ -85,7 +85,7 @@ class ElasticResNet(SuperNetwork):
                 "w", tuple(range(len(self.width_mults))), 2 + len(n_blocks), aliases=partial(_equal, self.stem_middles)
             ),
             Choice("r", resolutions),
-            translate=partial(ofa.published, resolutions=resolutions),
+            translate=ofa.published,
         )
         super().__init__()
 

@@ -75,6 +75,21 @@ def test_choices_and_genes_may_have_columns(style, tmp_path):
     assert values_of(frame) == {"accuracy": {a: i + 1.0 for i, a in enumerate(architectures)}}
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(("separator", "mark"), [(",", "."), (";", ","), (";", "."), ("\t", ",")])
+def test_tables_of_spreadsheets(separator, mark, encoding, tmp_path):
+    architectures = SPACE.sample(6)
+    cells = [[a.to_json(), f"{70 + i}.5%".replace(".", mark)] for i, a in enumerate(architectures)]
+    lines = [separator.join('"' + cell.replace('"', '""') + '"' for cell in row) for row in cells]
+    (tmp_path / "x.csv").write_text("\n".join(["", f"architecture{separator}Top-1 Accuracy", *lines]), encoding)
+    assert values_of(tmp_path / "x.csv") == {"accuracy": {a: 70.5 + i for i, a in enumerate(architectures)}}
+
+
+def test_columns_of_choices_come_before_a_name(tmp_path):
+    path = written(tmp_path / "x.csv", ["arch", "ks", "e", "act", "top1"], [["net_1", "3355", "0.2 1", "hs", 7]])
+    assert [dict(a) for a in values_of(path)["accuracy"]] == [{"ks": (3, 3, 5, 5), "e": (0.2, 1), "act": "hs"}]
+
+
 def test_choices_without_a_column_are_given_for_all_rows(tmp_path):
     path = written(tmp_path / "x.csv", ["ks", "e", "acc"], [["3355", "0.2 1", 7]])
     with pytest.raises(SearchError, match=r"no column for 'act': give its value for all rows, as in fixed=\{'act'"):
@@ -125,13 +140,14 @@ def test_malformed_rows_are_named_and_left_out(tmp_path, caplog):
         [good, 70, "more"],
         ["[1, 2]", 70],
         [good, ""],
+        [good, "N/A"],
         ["(" * 5000, 70],
     ]
     path = written(tmp_path / "x.csv", ["architecture", "accuracy"], rows)
     with caplog.at_level(logging.WARNING, logger="search"):
         assert len(values_of(path)["accuracy"]) == 1
     (message,) = caplog.messages
-    assert message.startswith(f"{path}: 6 of 8 rows left out: line 3: ks[0]: 9 is not one of (3, 5, 7); line 4: ")
+    assert message.startswith(f"{path}: 6 of 9 rows left out: line 3: ks[0]: 9 is not one of (3, 5, 7); line 4: ")
     assert "line 5: accuracy: 'a lot' is not a number; and 3 more" in message
 
 

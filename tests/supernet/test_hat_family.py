@@ -132,6 +132,10 @@ def test_spaces_of_the_paper():
     assert space.size == 2 * 2 * (3 * 2) ** 6 * sum(per_layer**n for n in range(1, 7))
     assert space.size == 417846678672384
     assert HatSettings.read("iwslt14_de_en").shared_embeddings == "none"
+    searched = {name: [v] if isinstance(v, int) else list(v) for name, v in space.sample(1)[0].items()}
+    full = space.validate(searched)
+    del searched["encoder_layer_num"]  # as searches that only keep what varies
+    assert space.validate(searched) == full
 
 
 def test_spaces_are_known_by_name():

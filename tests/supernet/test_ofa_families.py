@@ -83,6 +83,7 @@ def test_the_depth_of_the_sixth_stage_of_proxyless_is_one():
     assert expected["d"] == (4, 3, 2, 4, 4, 1)
     assert proxyless.space.validate(full | {"d": [4, 3, 2, 4, 4]}) == expected
     assert proxyless.space.validate(full | {"d": [4, 3, 2, 4, 4, 4]}) == expected
+    assert proxyless.space.validate({"ks": [7] * 20, "e": [6] * 20, "d": [4, 3, 2, 4, 4]}) == expected  # its largest
     for depths, message in (([1, 3, 2, 4, 4], r"d\[0\]: 1 is not one of \(2, 3, 4\)"), ([4] * 4, "d needs 6 values")):
         with pytest.raises(ArchitectureError, match=message):
             proxyless.space.validate(full | {"d": depths})

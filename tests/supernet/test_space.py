@@ -157,6 +157,11 @@ def test_lists_of_one_stand_for_scalars_and_scalars_for_uniform_choices():
     assert space.validate({"ks": 5, "e": 4, "d": 4, "r": [160]})["r"] == 160
 
 
+def test_what_has_one_value_may_be_left_out():
+    space = SearchSpace(Choice("ks", (3, 5), 2), Choice("d", (6,)), Choice("e", (("a", 1),), 2))
+    assert space.validate({"ks": [3, 5]}) == {"ks": (3, 5), "d": 6, "e": (("a", 1),) * 2}
+
+
 @pytest.mark.parametrize("repeat", [None, 2, 3])
 def test_values_may_be_tuples(repeat):
     space = SearchSpace(Choice("block", (("conv", 3), ("conv", 5), ("skip", 0)), repeat), Choice("width", (8, 16)))

@@ -181,6 +181,9 @@ def test_published_configurations():
     }
     expected = {"num_layers": 2, "hidden_size": 32, "num_attention_heads": [1, 3, 1], "intermediate_size": [24, 50, 24]}
     assert space.validate(published) == space.validate(expected | {"r": 16})
+    del published["vit_hidden_sizes"]
+    widths = tiny_vit(hidden_sizes=(16, 32), resolutions=(16,)).space
+    assert widths.validate(published) == widths.validate(expected)
     with pytest.raises(
         ArchitectureError, match=r"num_attention_heads needs a value for each of 3 layers, got \[1, 3\]"
     ):

@@ -49,26 +49,26 @@ def space_of(
     depths, widths = ascending("depths", depths), ascending("hidden_sizes", hidden_sizes)
     pixels, deepest = ascending("resolutions", resolutions), depths[-1]
     exists = within_depth("num_layers", [deepest])
-    constant = {name: v[0] for name, v in {"hidden_size": widths, "r": pixels}.items() if len(v) == 1}
     return SearchSpace(
         Choice("num_layers", depths),
         Choice("hidden_size", widths),
         Choice("num_attention_heads", ascending("heads", heads), deepest, exists),
         Choice("intermediate_size", ascending("mlp_sizes", mlp_sizes), deepest, exists),
         Choice("r", pixels),
-        translate=partial(published, deepest=deepest, constant=constant),
+        translate=partial(published, deepest=deepest, widest=widths[-1]),
     )
 
 
-def published(mapping: Mapping[str, Any], *, deepest: int, constant: Mapping[str, int]) -> Mapping[str, Any]:
+def published(mapping: Mapping[str, Any], *, deepest: int, widest: int) -> Mapping[str, Any]:
     """A configuration as users keep it, in the space's vocabulary.
 
-    Takes the names that hardware-aware searches publish (`vit_hidden_sizes`, `vit_intermediate_sizes`), lists that end
-    with the last layer, and may leave out what has one value only.
+    Takes the names that hardware-aware searches publish (`vit_hidden_sizes`, `vit_intermediate_sizes`; the first may be
+    left out where all have the full width), and lists that end with the last layer.
 
     Raises ArchitectureError for a list shorter than the number of layers.
     """
-    values = dict(constant) | {_PUBLISHED.get(name, name): value for name, value in mapping.items()}
+    full = {"hidden_size": widest} if "vit_intermediate_sizes" in mapping else {}
+    values = full | {_PUBLISHED.get(name, name): value for name, value in mapping.items()}
     n_layers = values.get("num_layers")
     if isinstance(n_layers, (list, tuple)) and len(n_layers) == 1:
         n_layers = n_layers[0]
