@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from supernet.architecture import Architecture
 from supernet.choices import ascending
 from supernet.families import ofa
+from supernet.families.source import Source
 from supernet.layout import Layout
 from supernet.network import SuperNetwork
 from supernet.sharing import centre_crop, leading_slice
@@ -57,6 +58,8 @@ class ElasticMBConv(SuperNetwork):
         width_mult: by which the published channel counts were multiplied, for messages.
     """
 
+    stock: type[nn.Module]
+    """The class of timm which builds sub-networks."""
     tail: Sequence[str] = ()
     """Children of the built model that run after its last elastic block and make up the block "head"."""
 
@@ -116,6 +119,28 @@ class ElasticMBConv(SuperNetwork):
     def title(self) -> str:
         """The family and its width."""
         return self.family if self.width_mult is None else f"{self.family} of width {self.width_mult:g}"
+
+    def build(self, architecture: Architecture) -> nn.Module:
+        """A stock timm model; its `pretrained_cfg` names the input size and normalisation that its transforms use."""
+        model: Any = self.stock(**self.stock_args(architecture))
+        model.pretrained_cfg = model.default_cfg = self.pretrained_cfg(architecture)
+        return cast(nn.Module, model)
+
+    def stock_args(self, architecture: Architecture) -> dict[str, Any]:
+        """Arguments of timm's class."""
+        return {
+            "block_args": self.block_args(architecture),
+            "num_classes": self.num_classes,
+            "in_chans": self.in_chans,
+            "stem_size": self.stem_width,
+            "round_chs_fn": int,  # channel counts stay as they are given
+        }
+
+    def library_code(self, architecture: Architecture) -> str:
+        """Python that builds the sub-network with timm alone and loads `model.safetensors`, for deployment bundles."""
+        source = Source()
+        args = "".join(f"    {k}={source.of(v, '    ')},\n" for k, v in self.stock_args(architecture).items())
+        return _LIBRARY_CODE.format(model=source.of(self.stock), args=args, imports=source.imports)
 
     def block_args(self, architecture: Architecture) -> list[list[dict[str, Any]]]:
         """Block arguments of timm's EfficientNetBuilder for the whole trunk, stage by stage."""
@@ -266,16 +291,6 @@ class ElasticMBConv(SuperNetwork):
             "num_classes": self.num_classes,
         }
 
-    def library_blocks(self, architecture: Architecture) -> str:
-        """The block arguments as Python source, for deployment bundles."""
-
-        def shown(block: Mapping[str, Any]) -> str:
-            values = (f"{k}={'nn.' + v.__name__ if isinstance(v, type) else repr(v)}" for k, v in block.items())
-            return f"            dict({', '.join(values)}),"
-
-        stages = self.block_args(architecture)
-        return "\n".join("\n".join(["        [", *map(shown, blocks), "        ],"]) for blocks in stages)
-
     # --- internals ---
 
     def _inverted_residual(self, architecture: Architecture, index: int) -> dict[str, Any]:
@@ -304,10 +319,16 @@ class ElasticMBConv(SuperNetwork):
         }
 
 
-def unchanged(channels: float, *_: Any, **__: Any) -> int:
-    """A rounding rule for timm that keeps channel counts as they are given."""
-    return int(channels)
-
-
 def _transform_name(weight: str, larger: int, smaller: int) -> str:
     return f"{weight.removesuffix('.conv_dw.weight').replace('.', '_')}_{larger}to{smaller}"
+
+
+_LIBRARY_CODE = """\
+{imports}
+from safetensors.torch import load_file
+
+model = {model}(
+{args})
+model.load_state_dict(load_file("model.safetensors"))
+model.eval()
+"""

@@ -11,7 +11,7 @@ from torch import nn
 
 from supernet.architecture import Architecture
 from supernet.families import ofa
-from supernet.families.mbconv import ElasticMBConv, Stage, unchanged
+from supernet.families.mbconv import ElasticMBConv, Stage
 from supernet.registry import register
 from supernet.tally import Counts, Tally
 
@@ -31,6 +31,7 @@ class ElasticMobileNetV3(ElasticMBConv):
         settings: further arguments of `ElasticMBConv`; `stem_width` is also that of the fixed first block.
     """
 
+    stock = MobileNetV3
     tail = ("global_pool", "conv_head", "norm_head", "act2", "flatten", "classifier")
 
     def __init__(
@@ -43,21 +44,14 @@ class ElasticMobileNetV3(ElasticMBConv):
         self.head_widths = tuple(head_widths)
         super().__init__(stages, **{"family": "mobilenetv3"} | settings)
 
-    def build(self, architecture: Architecture) -> MobileNetV3:
-        """A stock timm model; its `pretrained_cfg` names the input size and normalisation that its transforms use."""
-        model = MobileNetV3(
-            self.block_args(architecture),
-            num_classes=self.num_classes,
-            in_chans=self.in_chans,
-            stem_size=self.stem_width,
-            num_features=self.head_widths[1],
-            head_bias=False,
-            act_layer=nn.Hardswish,
-            se_layer=_SE,
-            round_chs_fn=unchanged,
-        )
-        model.pretrained_cfg = model.default_cfg = self.pretrained_cfg(architecture)
-        return model
+    def stock_args(self, architecture: Architecture) -> dict[str, Any]:
+        """As in all families, with the last convolution of MobileNetV3."""
+        return super().stock_args(architecture) | {
+            "num_features": self.head_widths[1],
+            "head_bias": False,
+            "act_layer": nn.Hardswish,
+            "se_layer": _SE,
+        }
 
     def first_block(self) -> dict[str, Any]:
         """As wide as the stem, with a shortcut."""
@@ -104,44 +98,6 @@ class ElasticMobileNetV3(ElasticMBConv):
             "conv_head": "feature_mix_layer.conv",
             "classifier": "classifier.linear",
         }
-
-    def library_code(self, architecture: Architecture) -> str:
-        """Python that builds the sub-network with timm alone and loads `model.safetensors`, for deployment bundles."""
-        return _LIBRARY_CODE.format(
-            stages=self.library_blocks(architecture),
-            num_classes=self.num_classes,
-            in_chans=self.in_chans,
-            stem_width=self.stem_width,
-            num_features=self.head_widths[1],
-        )
-
-
-_LIBRARY_CODE = """\
-from functools import partial
-from safetensors.torch import load_file
-from timm.layers import make_divisible
-from timm.models._efficientnet_blocks import SqueezeExcite
-from timm.models.mobilenetv3 import MobileNetV3
-from torch import nn
-
-model = MobileNetV3(
-    [
-{stages}
-    ],
-    num_classes={num_classes},
-    in_chans={in_chans},
-    stem_size={stem_width},
-    num_features={num_features},
-    head_bias=False,
-    act_layer=nn.Hardswish,
-    se_layer=partial(
-        SqueezeExcite, rd_ratio=0.25, gate_layer="hard_sigmoid", force_act_layer=nn.ReLU, rd_round_fn=make_divisible
-    ),
-    round_chs_fn=lambda channels, **_: int(channels),
-)
-model.load_state_dict(load_file("model.safetensors"))
-model.eval()
-"""
 
 
 _OFA_STAGES = (

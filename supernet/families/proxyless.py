@@ -9,7 +9,7 @@ from torch import nn
 
 from supernet.architecture import Architecture
 from supernet.families import ofa
-from supernet.families.mbconv import ElasticMBConv, Stage, unchanged
+from supernet.families.mbconv import ElasticMBConv, Stage
 from supernet.registry import register
 from supernet.tally import Counts, Tally
 
@@ -25,6 +25,7 @@ class ElasticProxylessNAS(ElasticMBConv):
         settings: further arguments of `ElasticMBConv`.
     """
 
+    stock = EfficientNet
     tail = ("conv_head", "bn2", "global_pool", "classifier")
 
     def __init__(
@@ -39,20 +40,13 @@ class ElasticProxylessNAS(ElasticMBConv):
         self.first_width, self.head_width, self.bn_eps = first_width, head_width, bn_eps
         super().__init__(stages, **{"family": "proxylessnas"} | settings)
 
-    def build(self, architecture: Architecture) -> EfficientNet:
-        """A stock timm model; its `pretrained_cfg` names the input size and normalisation that its transforms use."""
-        model = EfficientNet(
-            self.block_args(architecture),
-            num_classes=self.num_classes,
-            in_chans=self.in_chans,
-            stem_size=self.stem_width,
-            num_features=self.head_width,
-            act_layer=nn.ReLU6,
-            norm_layer=partial(nn.BatchNorm2d, eps=self.bn_eps),
-            round_chs_fn=unchanged,
-        )
-        model.pretrained_cfg = model.default_cfg = self.pretrained_cfg(architecture)
-        return model
+    def stock_args(self, architecture: Architecture) -> dict[str, Any]:
+        """As in all families, with ReLU6 everywhere."""
+        return super().stock_args(architecture) | {
+            "num_features": self.head_width,
+            "act_layer": nn.ReLU6,
+            "norm_layer": partial(nn.BatchNorm2d, eps=self.bn_eps),
+        }
 
     def first_block(self) -> dict[str, Any]:
         """Narrower than the stem, without a shortcut."""
@@ -83,40 +77,6 @@ class ElasticProxylessNAS(ElasticMBConv):
             "bn2": "feature_mix_layer.bn",
             "classifier": "classifier.linear",
         }
-
-    def library_code(self, architecture: Architecture) -> str:
-        """Python that builds the sub-network with timm alone and loads `model.safetensors`, for deployment bundles."""
-        return _LIBRARY_CODE.format(
-            stages=self.library_blocks(architecture),
-            num_classes=self.num_classes,
-            in_chans=self.in_chans,
-            stem_width=self.stem_width,
-            num_features=self.head_width,
-            bn_eps=self.bn_eps,
-        )
-
-
-_LIBRARY_CODE = """\
-from functools import partial
-from safetensors.torch import load_file
-from timm.models.efficientnet import EfficientNet
-from torch import nn
-
-model = EfficientNet(
-    [
-{stages}
-    ],
-    num_classes={num_classes},
-    in_chans={in_chans},
-    stem_size={stem_width},
-    num_features={num_features},
-    act_layer=nn.ReLU6,
-    norm_layer=partial(nn.BatchNorm2d, eps={bn_eps}),
-    round_chs_fn=lambda channels, **_: int(channels),
-)
-model.load_state_dict(load_file("model.safetensors"))
-model.eval()
-"""
 
 
 _WIDTHS_AND_STRIDES = ((24, 2), (40, 2), (80, 2), (96, 1), (192, 2), (320, 1))
