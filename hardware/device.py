@@ -43,21 +43,23 @@ class Device:
     machine: str | None = None
 
     def __post_init__(self) -> None:
-        from hardware.backends import available, create
+        from hardware.backends import create
 
         if not isinstance(self.name, str) or self.name != plain_name(self.name):
             raise DeviceError(
                 f"device name {self.name!r} must be a plain word of letters, digits and any of _.+-: it names files"
             )
         object.__setattr__(self, "cores", tuple(self.cores or ()))  # from a list of a file
-        if self.backend not in available():
-            raise self.error(f"unknown backend {self.backend!r}; have {', '.join(available())}")
+        try:
+            backend = create(self.backend)
+        except ValueError as error:
+            raise self.error(str(error)) from None
         for setting in ("threads", "batch_size"):
             if type(value := getattr(self, setting)) is not int:
                 raise self.error(f"{setting} must be an integer, got {value!r}")
             if value < 1:
                 raise self.error(f"{setting} must be at least 1, got {value}")
-        if self.precision not in (offered := create(self.backend).precisions):
+        if self.precision not in (offered := backend.precisions):
             raise self.error(f"backend {self.backend!r} has precision {', '.join(offered)}; got {self.precision!r}")
         if any(type(core) is not int or core < 0 for core in self.cores) or len(set(self.cores)) < len(self.cores):
             raise self.error(f"cores must be different numbers of CPU cores, got {list(self.cores)}")

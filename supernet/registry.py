@@ -1,20 +1,17 @@
 """Super-networks by name: every module in `supernet.families` registers its own."""
 
-import difflib
-import importlib
-import pkgutil
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
 from supernet.checkpoint import CheckpointError
-from supernet.names import remember
+from supernet.names import Registry
 from supernet.network import SuperNetwork
 
 Factory = TypeVar("Factory", bound=Callable[..., SuperNetwork])
 
-_factories: dict[str, Callable[..., SuperNetwork]] = {}
+_factories: Registry[Callable[..., SuperNetwork]] = Registry("super-network", package="supernet.families")
 
 
 def register(name: str) -> Callable[[Factory], Factory]:
@@ -22,22 +19,12 @@ def register(name: str) -> Callable[[Factory], Factory]:
 
     Raises ValueError if another class or function already has the name.
     """
-
-    def add(factory: Factory) -> Factory:
-        if not factory.__module__.startswith("supernet."):
-            available()  # before a name of ours is taken
-        remember(name, factory, _factories)
-        return factory
-
-    return add
+    return _factories.register(name)
 
 
 def available() -> list[str]:
     """Names that `create` takes."""
-    package = importlib.import_module("supernet.families")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"supernet.families.{module.name}")
-    return sorted(_factories)
+    return _factories.names()
 
 
 def create(name: str, *, checkpoint: str | Path | None = None, **settings: Any) -> SuperNetwork:
@@ -50,12 +37,7 @@ def create(name: str, *, checkpoint: str | Path | None = None, **settings: Any) 
 
     Raises ValueError for an unknown name, CheckpointError for a file that does not fit.
     """
-    names = available()
-    if name not in names:
-        close = difflib.get_close_matches(name, names, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"unknown super-network {name!r}: available are {', '.join(names)}{hint}")
-    net = _factories[name](**settings)
+    net = _factories.find(name)(**settings)
     if checkpoint == "embedded":
         net.load_checkpoint(_embedded(name))
     elif checkpoint is not None:

@@ -10,9 +10,9 @@ from hardware.backends.onnxruntime import OnnxRuntime, OnnxRuntimeCuda, OnnxRunt
 from hardware.backends.openvino import OpenVino
 from hardware.backends.torch import TorchCompile, TorchEager
 from hardware.timing import Runner
-from supernet.names import remember
+from supernet.names import Registry
 
-_BACKENDS: dict[str, type[Backend]] = {
+_KNOWN: dict[str, type[Backend]] = {
     "cuda": CudaEager,
     "cuda_compile": CudaCompile,
     "cuda_graphs": CudaGraphs,
@@ -24,6 +24,7 @@ _BACKENDS: dict[str, type[Backend]] = {
     "torch": TorchEager,
     "torch_compile": TorchCompile,
 }
+_backends = Registry("backend", known=_KNOWN)
 
 _Class = TypeVar("_Class", bound=type[Backend])
 
@@ -35,21 +36,14 @@ def register(name: str) -> Callable[[_Class], _Class]:
 
     Raises ValueError if another class already has the name.
     """
-
-    def add(backend: _Class) -> _Class:
-        remember(name, backend, _BACKENDS)
-        return backend
-
-    return add
+    return _backends.register(name)
 
 
 def available() -> list[str]:
     """Names of backends, sorted; what one needs may be missing here (`Device.require_here` tells)."""
-    return sorted(_BACKENDS)
+    return _backends.names()
 
 
 def create(name: str) -> Backend:
     """The backend of this name. Raises ValueError where it is none of `available()`."""
-    if name not in _BACKENDS:
-        raise ValueError(f"unknown backend {name!r}; have {', '.join(available())}")
-    return _BACKENDS[name]()
+    return _backends.find(name)()

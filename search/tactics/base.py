@@ -9,7 +9,7 @@ import numpy as np
 from search.errors import SearchError
 from search.history import History
 from search.problem import Problem, Values, View
-from supernet.names import remember
+from supernet.names import Registry
 from supernet.space import Genes
 
 LARGEST_BATCH = 50
@@ -114,25 +114,13 @@ def default_batch_size(budget: int) -> int:
     return max(FEWEST_TO_LEARN, min(LARGEST_BATCH, budget // 5))
 
 
-registered: dict[str, Callable[..., Tactic]] = {}
+registry: Registry[Callable[..., Tactic]] = Registry("tactic", package="search.tactics")
 _Class = TypeVar("_Class", bound=type)
 
 
 def register(name: str) -> Callable[[_Class], _Class]:
     """Class decorator that makes a tactic known to `create` as `name`.
 
-    Raises SearchError if another class already has the name.
+    Raises ValueError if another class already has the name.
     """
-
-    def add(tactic: _Class) -> _Class:
-        if not tactic.__module__.startswith("search.tactics."):
-            from search.tactics import available
-
-            available()  # before a name of ours is taken
-        try:
-            remember(name, tactic, registered)
-        except ValueError as error:
-            raise SearchError(str(error)) from None
-        return tactic
-
-    return add
+    return registry.register(name)

@@ -161,7 +161,7 @@ def test_models_that_differ_are_measured_in_turns():
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"backend": "onnx"}, "unknown backend 'onnx'; have .*onnxruntime, .*torch"),
+        ({"backend": "onnx"}, "unknown backend 'onnx': available are .*onnxruntime, .*torch"),
         ({"threads": 0}, "threads must be at least 1"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         *[
@@ -188,7 +188,7 @@ def test_any_text_can_be_made_a_name(text):
 
 
 def test_an_unknown_backend_is_named():
-    with pytest.raises(ValueError, match="unknown backend 'onnx'; have .*onnxruntime"):
+    with pytest.raises(ValueError, match="unknown backend 'onnx': available are .*onnxruntime"):
         hardware.backends.create("onnx")
 
 

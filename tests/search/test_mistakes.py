@@ -233,7 +233,7 @@ def test_settings_of_a_tactic_are_those_that_it_takes():
     try:
         assert tactics.create("stepping for tests", step=3).step == 3
     finally:
-        del search.tactics.base.registered["stepping for tests"]
+        del search.tactics.base.registry.known["stepping for tests"]
 
 
 @pytest.mark.parametrize(

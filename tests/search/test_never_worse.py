@@ -49,7 +49,7 @@ def test_a_worse_tactic_is_noticed(never_worse, monkeypatch):
             start = len(history)
             return history.space.enumerate()[start : start + n]
 
-    monkeypatch.setitem(tactics.base.registered, "first", First)
+    monkeypatch.setitem(tactics.base.registry.known, "first", First)
     lands = [never_worse.made("144", never_worse.SPACES["144"](), "smooth", seed) for seed in range(6)]
     ((ahead, is_worse),) = never_worse.compared("first", lands, True, [10])
     assert is_worse

@@ -8,16 +8,17 @@ from hardware.bundle.kinds.base import Kind, Making
 from hardware.bundle.kinds.images import ImageClassification
 from hardware.bundle.kinds.texts import TextClassification
 from hardware.bundle.kinds.translation import Translation
-from supernet.names import remember
+from supernet.names import Registry
 
 _Class = TypeVar("_Class", bound=type[Kind])
 
-_KINDS: dict[str, type[Kind]] = {
+_KNOWN: dict[str, type[Kind]] = {
     "arrays": Arrays,
     "image_classification": ImageClassification,
     "text_classification": TextClassification,
     "translation": Translation,
 }
+_kinds = Registry("kind of task", known=_KNOWN)
 
 __all__ = ["Kind", "Making", "kind_of", "register"]
 
@@ -27,12 +28,7 @@ def register(name: str) -> Callable[[_Class], _Class]:
 
     Raises ValueError if another class already has the name.
     """
-
-    def add(kind: _Class) -> _Class:
-        remember(name, kind, _KINDS)
-        return kind
-
-    return add
+    return _kinds.register(name)
 
 
 def kind_of(making: Making) -> Kind:
@@ -40,12 +36,7 @@ def kind_of(making: Making) -> Kind:
 
     Raises ValueError for a kind of task that is not known, and for a model that does not go with the task.
     """
-    if making.deployment is None:
-        kind = Kind
-    elif making.deployment.kind in _KINDS:
-        kind = _KINDS[making.deployment.kind]
-    else:
-        raise ValueError(f"tasks of kind {making.deployment.kind!r} cannot be deployed: known are {', '.join(_KINDS)}")
+    kind = Kind if making.deployment is None else _kinds.find(making.deployment.kind)
     if set(making.parts) != set(kind.parts):
         task = "without a task" if making.task is None else f"with task {making.task.name!r}"
         raise ValueError(
