@@ -169,11 +169,12 @@ class Driver:
         return ended
 
     def _report_failures(self) -> None:
-        failed = [error for error in self.ledger.errors if error is not None]
-        if failed:
-            logger.warning(
-                "%d of %d architectures failed; the first error: %s", len(failed), len(self.ledger.trials), failed[0]
-            )
+        known = zip(self.ledger.errors, self.ledger.history.measured.tolist(), strict=True)
+        errors = [(measured, error) for error, measured in known if error is not None]
+        for partly, what in ((False, "failed"), (True, "have no value for one of the devices")):
+            if found := [error for measured, error in errors if measured == partly]:
+                text = "%d of %d architectures %s; the first error: %s"
+                logger.warning(text, len(found), len(self.ledger.trials), what, found[0])
 
 
 def n_workers(engine: Engine) -> int:

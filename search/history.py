@@ -76,12 +76,16 @@ class History:
 
     @cached_property
     def measured(self) -> NDArray[np.bool_]:
-        """Which architectures have a value for every objective, shape (n,)."""
+        """Which architectures have a value for every objective (of at least one device), shape (n,)."""
+        if self.problem.devices:
+            return np.asarray(np.any([view.measured for view in self.views], axis=0))
         return np.asarray(~np.isnan(self.values).any(axis=1))
 
     @cached_property
     def feasible(self) -> NDArray[np.bool_]:
         """Which are measured and meet every constraint (of at least one device), shape (n,)."""
+        if self.problem.devices:
+            return np.asarray(np.any([view.feasible for view in self.views], axis=0))
         return np.asarray(self.measured & (self.problem.violation(self.values) == 0))
 
     @cached_property

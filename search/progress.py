@@ -93,11 +93,10 @@ class Bar:
 def describe(history: History) -> str:
     """Best feasible value of each objective, hypervolume and number of failures, in one line."""
     parts, best = [], []
-    known = history.values[history.feasible]
-    for column, objective in enumerate(history.objectives):
+    for objective, values in zip(history.objectives, history.values[history.feasible].T, strict=True):
+        known = values[~np.isnan(values)]
         if len(known) and objective.goal:
-            value = known[:, column].max() if objective.goal == "max" else known[:, column].min()
-            best.append(f"{objective.name} {value:.4g}")
+            best.append(f"{objective.name} {known.max() if objective.goal == 'max' else known.min():.4g}")
     parts += [f"best: {', '.join(best)}"] if best else ["nothing feasible yet"]
     if history.reference is not None:
         volumes = [f"{view.hypervolume:.4g}" for view in history.views if len(view.problem.targets) > 1]

@@ -50,8 +50,9 @@ class Result:
         """One row per evaluated architecture, in order of proposal.
 
         Columns: "architecture"; one per objective, NaN where it failed; "status": "ok", "failed" or "infeasible"
-        (measured, but violating a constraint); "error", None where nothing failed; "batch", -1 for a warm start;
-        "predicted_<name>" per expensive objective, NaN without a prediction.
+        (measured, but violating a constraint), of several devices that of the one where it did best; "error", None
+        where nothing failed on any device; "batch", -1 for a warm start; "predicted_<name>" per expensive objective,
+        NaN without a prediction.
         """
         import pandas as pd
 
@@ -71,6 +72,11 @@ class Result:
     def failures(self) -> "pd.DataFrame":
         """The rows of `frame` whose status is "failed"."""
         return self.frame[~self.history.measured]
+
+    @property
+    def partial(self) -> "pd.DataFrame":
+        """The rows of `frame` that lack a value for one of several devices: they are left out of its front only."""
+        return self.frame[self.history.measured & self.frame["error"].notna()]
 
     def view(self, device: str) -> "Result":
         """The result for one device: its objectives, named without the device, and those of all devices.
@@ -127,7 +133,7 @@ class Result:
                 raise SearchError(f"unknown objective {name!r}: this search has {', '.join(by_name)}")
         if by_name[objective].goal is None:
             raise SearchError(f"objective {objective!r} has no goal, so that no value of it is the best")
-        rows = self.frame[self.history.feasible]
+        rows = self.frame[self.history.feasible].dropna(subset=objective)
         if rows.empty:
             raise SearchError("no evaluated architecture is feasible")
         bounds = [Constraint.parse(by_name[name], given) for name, given in constraints.items()]

@@ -66,7 +66,7 @@ def render(
             head_height=strips.HEAD_HEIGHT,
             label_width=strips.LABEL_WIDTH,
             failures=_failures(result),
-            n_failed=len(result.failures),
+            n_failed=int(result.frame["error"].notna().sum()),
             provenance=[
                 (heading, flattened(data))
                 for heading, data in (("device", device), ("provenance", provenance), ("search", result.identity))
@@ -110,9 +110,10 @@ def headline(result: Result) -> list[tuple[str, str, str]]:
 
 
 def _failures(result: Result) -> list[Failure]:
+    """What lacks a value, be it for one of several devices."""
     found = []
-    for row, failed in result.failures.head(_N_FAILURES).iterrows():
-        error = str(failed["error"] or "no value")
+    for row, failed in result.frame.dropna(subset="error").head(_N_FAILURES).iterrows():
+        error = str(failed["error"])
         first, *more = error.splitlines() or [""]
         cut = len(first) > _ERROR_HEAD
         head = first[:_ERROR_HEAD] + ("…" if cut or more else "")

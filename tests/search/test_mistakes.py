@@ -218,8 +218,47 @@ def test_a_value_that_one_device_lacks_is_said(ten):
     errors = dict(zip((a["width"] for a in result.frame["architecture"]), result.frame["error"], strict=True))
     assert errors[8] == "latency@b: not a finite number"
     assert errors[40] == "latency@a: not a finite number"
+    assert set(result.frame["status"]) == {"ok"}
+    assert len(result.partial) == 10
+    assert result.best("accuracy")["accuracy"] == 40
+    assert result.best("latency@a")["latency@a"] == 8
     assert result.hypervolume() == result.history.hypervolume == sum(view.hypervolume() for view in views(result)) > 0
     assert len(result.pareto("a")) == len(result.pareto("b").query("latency == 16")) == 2
+
+
+def test_what_fails_on_one_device_serves_the_others_and_the_predictors(ten, nearest, caplog, tmp_path):
+    learnt = []
+
+    class Learner(nearest):
+        def fit(self, X, y):
+            learnt.append(y.tolist())
+            return super().fit(X, y)
+
+    def small_only(architectures):
+        if architectures[0]["width"] > 16:
+            raise MemoryError("too large for b")
+        return width(architectures)
+
+    devices = [
+        Objective("measured_latency@a", goal="min", measure=width),
+        Objective("measured_latency@b", goal="min", measure=small_only),
+    ]
+    tactic = tactics.create("linas", predictor=Learner, population=20, generations=4)
+    result = searched(ten, [ACCURACY, *devices], tactic=tactic, batch_size=8)
+    failed = result.frame["measured_latency@b"].isna()
+    assert failed.sum() == len(result.partial) == 6
+    assert result.failures.empty
+    assert sorted(set(result.pareto("a")["accuracy"])) == [8, 16, 24, 32, 40]
+    assert sorted(set(result.pareto("b")["accuracy"])) == [8, 16]
+    assert result.view("b").failures.index.tolist() == result.partial.index.tolist()
+    first = result.frame[result.frame["batch"] == 0]
+    assert first["accuracy"].tolist() in learnt
+    assert (
+        "6 of 10 architectures have no value for one of the devices; the first error: measured_latency@b: MemoryE"
+        in (caplog.text)
+    )
+    page = write_report(result, tmp_path, title="")["report.html"].read_text()
+    assert page.count("too large for b") == 6
 
 
 def test_settings_of_a_tactic_are_those_that_it_takes():
