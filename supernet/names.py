@@ -1,9 +1,9 @@
-"""Classes and functions that are found by name."""
+"""Things that are found by name."""
 
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T", bound=Callable[..., Any])
@@ -51,9 +51,8 @@ class Registry(Generic[T]):
         if name not in self.known and (own := f"{self._package}.{name}") in self._modules():
             importlib.import_module(own)  # without the others, which may take a second
         if name not in self.known and name not in self.names():
-            close = difflib.get_close_matches(str(name), self.known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"unknown {self._kind} {name!r}: available are {', '.join(sorted(self.known))}{hint}")
+            there = f"{', '.join(sorted(self.known))}{did_you_mean(str(name), self.known)}"
+            raise ValueError(f"unknown {self._kind} {name!r}: available are {there}")
         return self.known[name]
 
     def _modules(self) -> list[str]:
@@ -61,3 +60,9 @@ class Registry(Generic[T]):
             return []
         path = importlib.import_module(self._package).__path__
         return [f"{self._package}.{module.name}" for module in pkgutil.iter_modules(path)]
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """A question, for the end of a message, that suggests the most similar of the names; "" if none is similar."""
+    close = difflib.get_close_matches(name, [*names], n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -14,7 +14,7 @@ from supernet.architecture import Architecture
 from supernet.inputs import call
 from supernet.network import SuperNetwork
 from supernet.recalibration import recalibrate
-from supernet.tasks.base import Task
+from supernet.tasks.base import Task, require_metric
 
 
 def validated(
@@ -80,7 +80,7 @@ class Validation:
         split: the split that is measured on.
         device: where sub-networks run, as for `validated`.
 
-    Raises ValueError for a device whose name PyTorch does not know.
+    Raises ValueError for a device whose name PyTorch does not know, and for a metric that the task does not list.
     """
 
     net: SuperNetwork
@@ -94,11 +94,12 @@ class Validation:
             torch.device("cpu" if self.device in (None, "auto") else self.device)
         except (RuntimeError, TypeError) as error:  # before anything is measured, and a failure remembered
             raise ValueError(f"cannot validate on {self.device!r}: give auto, cpu, cuda, cuda:1, ...") from error
+        require_metric(self.task, self.chosen_metric)
 
     def __call__(self, architectures: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
         """Values in the order of the architectures, shape (n_architectures,).
 
-        Raises ArchitectureError, and ValueError for a metric that the task does not give.
+        Raises ArchitectureError, and MetricError for a metric that the task does not give.
         """
         chosen = self.net.space.decode(self.net.space.encode(architectures))
         return np.array([self._value(architecture) for architecture in chosen], dtype=np.float64)
@@ -106,14 +107,14 @@ class Validation:
     @property
     def scope(self) -> str:
         """Digest of everything but the architecture that a value depends on: family, weights, task, split, metric."""
-        return digest(self.net, (self.task.fingerprint, self.split, self._metric))
+        return digest(self.net, (self.task.fingerprint, self.split, self.chosen_metric))
 
     def _value(self, architecture: Architecture) -> float:
         _, metrics = validated(self.net, architecture, self.task, self.split, self.device)
-        if self._metric not in metrics:
-            raise ValueError(f"task {self.task.name!r} gives no metric {self._metric!r}: it has {', '.join(metrics)}")
-        return metrics[self._metric]
+        require_metric(self.task, self.chosen_metric, metrics)
+        return metrics[self.chosen_metric]
 
     @property
-    def _metric(self) -> str:
+    def chosen_metric(self) -> str:
+        """The name of the metric that is measured."""
         return self.metric or self.task.metric

@@ -17,6 +17,7 @@ from search.apps.choosing import chosen_ranks, require_choice
 from search.apps.constraints import parsed
 from search.apps.devices import with_devices
 from search.apps.setup import Setup, output_folder
+from search.apps.trying import try_metric
 from search.driver import n_workers
 from search.report import console_table, write_overview, write_report
 from search.result import Result
@@ -70,6 +71,7 @@ def searched(setup: Setup) -> Result:
     search.Problem.of(space, objectives, constraints, descriptors)
     with search.Store(config.store or Path(config.output) / "store.sqlite") as store:
         store.bind(space)
+        try_metric(setup, store)
         if "latency" in names:
             _ = [part.table for part in setup.parts]
             objectives = setup.objectives  # the table's latencies tell this device's study from others
@@ -124,6 +126,8 @@ def summary(result: Result) -> str:
         first = result.failures.iloc[0]
         text += f"\n{n_failed} failed (results.csv says why), the first is id {first.name}: {first['error']}"
         text += "\nretry_failed=true measures them again"
+    if n_partial := len(result.partial):
+        text += f"\n{n_partial} left out of the front of a device that has no value of them (results.csv says why)"
     return text
 
 

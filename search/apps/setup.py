@@ -34,6 +34,7 @@ from search.errors import SearchError
 from search.objective import Objective
 from search.tactics import Tactic, settings_of
 from supernet import Architecture, SuperNetwork
+from supernet.names import did_you_mean
 from supernet.tasks import Task
 from supernet.validation import Validation
 
@@ -193,7 +194,11 @@ class Setup:
                 found += [part._named(by_device[name](part), len(self.parts)) for part in self.parts]
             else:
                 here = [known for known in by_device if known != "energy" or all(p._counts_energy for p in self.parts)]
-                raise SearchError(f"unknown objective {name!r}: available are {', '.join([*common, *here])}")
+                names = [*common, *here]
+                raise SearchError(
+                    f"unknown objective {name!r}: available are {', '.join(names)} (metric=NAME takes another metric "
+                    f"of the task){did_you_mean(name, names)}"
+                )
         return found
 
     @property

@@ -77,6 +77,11 @@ class ArrayTask:
     # --- what it is ---
 
     @property
+    def metric_names(self) -> tuple[str, ...]:
+        """What `evaluate` gives; empty with a `score` of one's own, which tells when it is called."""
+        return () if self.score else (_CLASSES if self.classifies else _NUMBERS, "loss")
+
+    @property
     def classifies(self) -> bool:
         """Whether targets are classes."""
         return self._pairs[0][1].dtype == np.int64

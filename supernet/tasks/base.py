@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from supernet.inputs import Inputs
+from supernet.names import did_you_mean
 from supernet.tasks.augmentation import Augmentation
 
 Batch = tuple[Inputs, Tensor]
@@ -35,6 +36,7 @@ class Task(Protocol):
 
     A search measures on "validation" only; "test" is for the final report, "train" for calibration and training.
     Models may differ in what they take (their input resolution): every method that gives inputs is told the model.
+    An optional attribute `metric_names` lists what `evaluate` gives, see `require_metric`.
     """
 
     @property
@@ -126,6 +128,38 @@ class Task(Protocol):
     def deployment(self, model: nn.Module) -> Deployment:
         """How a bundle does what `prepare` does, and makes sense of the outputs."""
         ...
+
+
+class MetricError(ValueError):
+    """A task does not give a metric."""
+
+
+def require_metric(task: Task, name: str, given: Iterable[str] | None = None) -> bool:
+    """Whether a task is known to give a metric; False where only `evaluate` can tell.
+
+    Without an attribute `metric_names`, only the task's own metric is known, and so it is where a class overrides
+    `evaluate` alone. An empty one says that none is known.
+
+    Args:
+        task: that is asked.
+        name: of the metric.
+        given: names of what `evaluate` gave; None: those that the task lists.
+
+    Raises MetricError for a metric that is not among them.
+    """
+    names = _metric_names(task) if given is None else tuple(given)
+    if names and name not in names:
+        listed = ", ".join(names)
+        raise MetricError(f"task {task.name!r} gives no metric {name!r}: it has {listed}{did_you_mean(name, names)}")
+    return name == task.metric if names is None else bool(names)
+
+
+def _metric_names(task: Task) -> Sequence[str] | None:
+    owners = [
+        next((owner for owner in type(task).__mro__ if name in vars(owner)), object)
+        for name in ("metric_names", "evaluate")
+    ]
+    return getattr(task, "metric_names", None) if issubclass(*owners) else None
 
 
 def labels_file(class_names: Sequence[str]) -> bytes:

@@ -85,6 +85,11 @@ class ImageClassification:
         return "top1"
 
     @property
+    def metric_names(self) -> tuple[str, ...]:
+        """What `evaluate` gives."""
+        return ("top1", "loss")
+
+    @property
     def files(self) -> Mapping[str, bytes]:
         """Names of the classes."""
         return {"labels.json": labels_file(self.class_names)}

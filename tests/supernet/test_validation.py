@@ -1,5 +1,5 @@
 import pickle
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 import supernet
 from supernet import ArchitectureError
 from supernet.proxies import Proxy
-from supernet.tasks import digits
+from supernet.tasks import ArrayTask, MetricError, digits, require_metric
 from supernet.validation import Validation, require_fit, validated
 
 
@@ -69,9 +69,32 @@ def test_scope_identifies_weights_task_split_and_metric(digits_net, task):
     assert len(set(scopes)) == 5
 
 
-def test_an_unknown_metric_is_named(digits_net, task):
-    with pytest.raises(ValueError, match="no metric 'top5': it has top1, loss"):
-        Validation(digits_net, task, "top5")([digits_net.smallest])
+def test_an_unknown_metric_is_named_at_once(digits_net, task):
+    with pytest.raises(MetricError, match="no metric 'top5': it has top1, loss; did you mean 'top1'?"):
+        Validation(digits_net, task, "top5")
+
+
+def test_tasks_need_not_list_their_metrics(digits_net, task):
+    class Own(type(task)):
+        metric = "balanced"
+
+        def evaluate(self, model, split="validation"):
+            return {"balanced": 50.0, "worst": 10.0}
+
+    own = Own(**{field.name: getattr(task, field.name) for field in fields(task) if field.init})
+    assert Validation(digits_net, own)([digits_net.smallest]) == 50.0
+    assert Validation(digits_net, own, "worst")([digits_net.smallest]) == 10.0
+    assert [require_metric(own, name) for name in ("balanced", "worst", "wurst")] == [True, False, False]
+    with pytest.raises(MetricError, match="no metric 'wurst': it has balanced, worst; did you mean 'worst'?"):
+        Validation(digits_net, own, "wurst")([digits_net.smallest])
+
+
+def test_what_tasks_list_is_what_they_give(task):
+    inputs, classes = np.zeros((4, 3), np.float32), np.arange(4) % 2
+    arrays = ArrayTask(name="a", splits={"validation": (inputs, classes)})
+    assert list(arrays.evaluate(torch.nn.Linear(3, 2))) == list(arrays.metric_names)
+    own = replace(arrays, metric="recall", score=lambda outputs, targets: {"recall": 1.0})
+    assert not require_metric(own, "recall")
 
 
 @pytest.mark.parametrize("measure", [Validation, partial(Proxy, name="synflow")], ids=["accuracy", "proxy"])

@@ -71,6 +71,11 @@ class TextClassification:
 
     # --- what it is ---
 
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """What `evaluate` gives."""
+        return (*METRICS, "loss")
+
     @cached_property
     def fingerprint(self) -> str:
         """Digest of data, splits, classes, tokenizer and length."""

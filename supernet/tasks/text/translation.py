@@ -77,6 +77,11 @@ class Translation:
     # --- what it is ---
 
     @property
+    def metric_names(self) -> tuple[str, ...]:
+        """What `evaluate` gives."""
+        return self.metrics
+
+    @property
     def metric(self) -> str:
         """The first BLEU among the metrics."""
         return next((name for name in self.metrics if name.endswith("bleu")), "bleu")
