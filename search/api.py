@@ -152,18 +152,18 @@ def _engine(engine: Any) -> Engine:
 
 
 def first_batch_size(tactic: Tactic, budget: int, given: int | None) -> int:
-    """Number of architectures in the first batch of a new study; `given` is the `batch_size` of `run`.
+    """Number of architectures per batch of a new study; `given` is the `batch_size` of `run`.
 
-    Raises SearchError for a budget below that.
+    Raises SearchError for a budget below what is given; one below what the tactic wants ends in the first batch.
     """
     require_count("budget", budget, 1)
     if given is not None:
         require_count("batch_size", given, 1)
     size = getattr(tactic, "batch_size", default_batch_size)(budget) if given is None else given
-    if budget < size:
+    if given is not None and budget < given:
         raise SearchError(
-            f"budget {budget} is smaller than the first batch of {size}: raise the budget"
-            + ("" if given is None else f", or set batch_size to at most {budget}")
+            f"budget {budget} is smaller than the first batch of {given}: raise the budget, "
+            f"or set batch_size to at most {budget}"
         )
     return int(size)
 

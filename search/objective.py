@@ -20,6 +20,7 @@ Goal = Literal["max", "min"] | None
 _RESERVED = ("architecture", "status", "error", "batch", "id", "rank", "device")
 _OPERATORS = ("<=", ">=")
 _LONGEST = 80
+_LARGEST = 1e60  # beyond it, hypervolumes of several objectives would overflow
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Objective:
             one device ends in its name, as in "latency@phone"; all others count for every device.
         goal: "max", "min", or None for a quantity that is only bounded by a constraint: it is not optimised, and does
             not count for the front.
-        measure: maps a list of n architectures to n finite numbers; if `expensive`, it is called with one architecture.
+        measure: maps a list of n architectures to n finite numbers, of a magnitude below 1e60; if `expensive`, it is
+            called with one architecture.
         expensive: True for what takes time to measure, and is stored. False for what is exact and quick to compute: it
             is called within the search, with thousands of architectures at once, and never stored. NaN from a cheap
             objective marks an architecture as infeasible.
@@ -125,20 +127,25 @@ def measured_values(what: str, measure: Measure, architectures: Sequence[Archite
 
 
 def finite_values(what: str, measure: Measure, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
-    """As `measured_values`, with NaN for infinite values, and SearchError for whatever `measure` raises, too."""
+    """As `measured_values`, with NaN for what is not `usable`, and SearchError for whatever `measure` raises, too."""
     try:
         values = measured_values(what, measure, architectures)
     except SearchError:
         raise
     except Exception as error:
         raise SearchError(f"{what} failed: {type(error).__name__}: {error}") from error
-    return np.where(np.isfinite(values), values, np.nan)
+    return np.where(usable(values), values, np.nan)
+
+
+def usable(values: ArrayLike) -> NDArray[np.bool_]:
+    """Which values are numbers that can be reckoned with, same shape: finite, and of a magnitude below 1e60."""
+    return np.less(np.abs(np.asarray(values, dtype=np.float64)), _LARGEST)
 
 
 def finite_or_failed(value: float, error: str | None) -> tuple[float, str | None]:
-    """The value and None if it is finite and there is no error, else NaN and an error; its text is valid Unicode."""
+    """The value and None if it is `usable` and there is no error, else NaN and an error; its text is valid Unicode."""
     value = float(value)
-    if error is None and not math.isfinite(value):
+    if error is None and not usable(value):
         error = f"the measured value is {value}"
     if error is None:
         return value, None

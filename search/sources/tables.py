@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from search.errors import SearchError
-from search.objective import Objective
+from search.objective import Objective, usable
 from search.sources.base import KnownValue, Source, warn
 from search.sources.literals import architecture_columns, choice_values, mapping_of
 from supernet.space import SearchSpace
@@ -123,7 +121,7 @@ def of_table(table: Table, space: SearchSpace, objectives: Sequence[Objective]) 
         found += [
             KnownValue(architecture, name, table.source.same, value)
             for name, value in values.items()
-            if np.isfinite(value) and not (zero_is_unknown and value == 0)
+            if usable(value) and not (zero_is_unknown and value == 0)
         ]
     if not found:
         first = f"; {refused[0][0]}: {refused[0][1]}" if refused else ""

@@ -274,6 +274,11 @@ def test_an_expensive_constraint_is_judged_by_prediction_and_then_exactly(space,
     assert not infeasible[result.frame["batch"] > 0].any()
 
 
+@pytest.mark.parametrize("tactic", tactics.available())
+def test_a_budget_may_be_as_small_as_one(tactic, space, landscape):
+    assert len(searched(space, landscape.objectives(), tactic, budget=1, batch_size=None).frame) == 1
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -282,7 +287,6 @@ def test_an_expensive_constraint_is_judged_by_prediction_and_then_exactly(space,
         ({"seed": -1}, "seed must be an integer of at least 0"),
         ({"batch_size": 0}, "batch_size must be"),
         ({"budget": 10, "batch_size": 30}, "budget 10 is smaller than the first batch of 30"),
-        ({"budget": 3, "tactic": "nsga2"}, "budget 3 is smaller than the first batch of 4"),
         ({"tactic": "tabu"}, "unknown tactic 'tabu': available are"),
         ({"tactic": object()}, "must be a name or have a method propose"),
         ({"tactic": "linas", "predictor": "oracle"}, "unknown predictor 'oracle'"),
