@@ -21,6 +21,9 @@ FORMAT = "supernet-search latency predictor"
 _VERSION = 1
 _FEWEST_TO_SCALE = 20
 
+MOST_ROWS = 3000
+"""Measurements that a predictor learns from at most; a fit takes seconds to load, and time with their third power."""
+
 Values = NDArray[np.float64]
 
 
@@ -99,7 +102,12 @@ class LatencyPredictor(Saved):
             latencies_ms: shape (n,), above 0.
             description: one of `DESCRIPTIONS`.
             provenance: where the measurements come from, as JSON-compatible data.
+
+        Of more than `MOST_ROWS` measurements as many are kept, drawn at random.
         """
+        if len(rows) > MOST_ROWS:
+            drawn = np.sort(np.random.default_rng(0).permutation(len(rows))[:MOST_ROWS])
+            rows, latencies_ms = rows[drawn], latencies_ms[drawn]
         columns = DESCRIPTIONS[description].columns(space, rows)
         robust = Robust().fit(columns, np.log(latencies_ms))
         kept, error, scale = np.ones(len(rows), dtype=bool), {}, 1.0

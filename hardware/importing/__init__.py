@@ -11,9 +11,10 @@ from hardware.importing import lookup, rows
 from hardware.model import LatencyModel, TableError
 from supernet import SuperNetwork
 
-__all__ = ["digest", "import_latency", "is_published"]
+__all__ = ["digest", "import_latency", "is_published", "is_sheet"]
 
 _YAML = (".yaml", ".yml")
+_SHEETS = (".csv", ".tsv")
 
 
 def import_latency(
@@ -32,12 +33,13 @@ def import_latency(
       latency of a network is the sum of the `mean` of its layers, exact for the sizes there are; between two of them it
       is interpolated (linear in the number of pixels), beyond them it is NaN.
     - HAT's CSV files (arXiv:2005.14187): averaged features, and the latencies of encoder and decoder, which are added.
-    - CSV files with a column `architecture` (a JSON object as `net.space.validate` takes it) or one column for each
-      choice of the space (`ks`, `e`, `d`, `r`; lists as JSON or as one digit each), and columns of latencies in ms.
-      Commas, semicolons or tabs separate cells; where it is not commas, decimals may have one.
+    - CSV files with a column of architectures (JSON objects as `net.space.validate` takes them) or one column for each
+      choice of the space (`ks`, `e`, `d`, `r`; lists as JSON or as one digit each) or gene (`ks_0`, `ks_1`, ...), and
+      columns of latencies in ms, or in the unit that the column's name ends in (`latency_us`, `latency [s]`). Commas,
+      semicolons or tabs separate cells; where it is not commas, decimals may have one.
 
-    What is measured as a whole becomes a `LatencyPredictor`; its `error` is by cross-validation. Empty cells are no
-    measurements.
+    What is measured as a whole becomes a `LatencyPredictor`; its `error` is by cross-validation. Cells that are empty
+    or NaN are no measurements.
 
     Args:
         path: file or folder.
@@ -52,14 +54,19 @@ def import_latency(
     files = _files(path)
     if files[0].suffix.lower() in _YAML:
         return lookup.table(files, net, device, _provenance(path, files))
-    if path.suffix.lower() == ".csv":
+    if is_sheet(path):
         return rows.fitted(path, net, device, column, dict(fixed or {}), _provenance(path, files))
     raise TableError(f"{path}: cannot tell what this is; import takes .csv and .yaml files, or a folder of .yaml files")
 
 
 def is_published(path: str | Path) -> bool:
-    """Whether `import_latency` takes it, by its name: .csv, .yaml, or a folder."""
-    return Path(path).suffix.lower() in (".csv", *_YAML) or Path(path).is_dir()
+    """Whether `import_latency` takes it, by its name: a sheet, .yaml, or a folder."""
+    return is_sheet(path) or Path(path).suffix.lower() in _YAML or Path(path).is_dir()
+
+
+def is_sheet(path: str | Path) -> bool:
+    """Whether it holds measurements of whole networks, by its name: .csv or .tsv."""
+    return Path(path).suffix.lower() in _SHEETS
 
 
 def _files(path: Path) -> list[Path]:

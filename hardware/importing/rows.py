@@ -1,5 +1,6 @@
 """CSV files of whole networks that were measured, as latency predictors."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,14 @@ FEWEST = 5
 """Measurements below which nothing can be fitted."""
 
 _ARCHITECTURE = "architecture"
-_NOT_LATENCIES = ("row", "id", "index", "")
+_NOT_LATENCIES = ("row", "id", "index", "unnamed: 0", "")
+_SPREADS = ("std", "stdev", "sd", "var", "count", "repeats")
+_MS = {
+    **dict.fromkeys(("s", "sec", "second", "seconds"), 1e3),
+    **dict.fromkeys(("us", "\u00b5s", "\u03bcs", "usec", "microsecond", "microseconds"), 1e-3),
+    **dict.fromkeys(("ns", "nsec", "nanosecond", "nanoseconds"), 1e-6),
+}
+"""Units that a column's name may end in, in ms."""
 _HAT_LATENCIES = ("latency_mean_encoder", "latency_mean_decoder")
 
 Values = NDArray[np.float64]
@@ -76,8 +84,7 @@ def _opened(path: Path, net: SuperNetwork, column: str | None) -> tuple[Sheet, t
     """The rows with latencies, the columns that these are in, and whether architectures are given by averages."""
     sheet = Sheet.read(path)
     averaged = set(LATENCY_FEATURES) <= set(sheet.header)
-    present = {choice.name for choice in net.space.choices} & set(sheet.header)
-    if not (averaged or _ARCHITECTURE in sheet.header or present):
+    if not (averaged or _described_by(sheet, net.space)):
         names = joined([choice.name for choice in net.space.choices])
         raise TableError(
             f"{path} must have a column {_ARCHITECTURE!r}, or one for each of {names}; it has {joined(sheet.header)}"
@@ -88,8 +95,33 @@ def _opened(path: Path, net: SuperNetwork, column: str | None) -> tuple[Sheet, t
     return sheet, columns, averaged
 
 
+def _described_by(sheet: Sheet, space: SearchSpace) -> tuple[str, ...]:
+    """The columns that tell the architecture: one called so, or all of choices, or the first with JSON objects."""
+    if named := [name for name in sheet.header if name.lower() == _ARCHITECTURE]:
+        return (named[0],)
+    if of_choices := [name for choice in space.choices for name in sheet.columns_of(choice)]:
+        return tuple(of_choices)
+    return tuple(name for name in sheet.header if sheet.rows[0][name].startswith("{"))[:1]
+
+
 def _latencies(sheet: Sheet, columns: tuple[str, ...]) -> Values:
-    return np.array([sum(sheet.number(row, name, positive=True) for name in columns) for row in range(len(sheet.rows))])
+    """In ms, shape (n,): sums over columns, each in the unit that its name ends in."""
+    return np.array(
+        [
+            sum(ms_per_unit(name) * sheet.number(row, name, positive=True) for name in columns)
+            for row in range(len(sheet.rows))
+        ]
+    )
+
+
+def ms_per_unit(column: str) -> float:
+    """How many ms the unit is that the name of a column ends in, as in `latency_us` or `latency [s]`; 1 for others."""
+    words = _words(column)
+    return _MS.get(words[-1], 1.0) if words else 1.0
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[^\W\d_]+", name.lower())
 
 
 def _latency_columns(sheet: Sheet, space: SearchSpace, column: str | None, averaged: bool) -> tuple[str, ...]:
@@ -113,24 +145,30 @@ def _latency_columns(sheet: Sheet, space: SearchSpace, column: str | None, avera
 
 def _candidates(sheet: Sheet, space: SearchSpace) -> list[str]:
     """Columns that may be latencies."""
-    known = {choice.name for choice in space.choices} | {_ARCHITECTURE, *_NOT_LATENCIES}
-    others = [name for name in sheet.header if name not in known]
-    return [name for name in others if "latency" in name.lower()] or others
+    known = {*_described_by(sheet, space), *(choice.name for choice in space.choices)}
+    others = [
+        name
+        for name in sheet.header
+        if name not in known and name.lower() not in _NOT_LATENCIES and not set(_SPREADS) & set(_words(name))
+    ]
+    called = [name for name in others if "latency" in name.lower()]
+    return called or [name for name in others if sheet.holds_numbers(name)] or others
 
 
 def _genes(sheet: Sheet, space: SearchSpace, fixed: Mapping[str, Any]) -> Values:
     """Genes of the architectures, shape (n, n_genes)."""
-    present = [choice for choice in space.choices if choice.name in sheet.header]
+    described = _described_by(sheet, space)
+    present = [choice for choice in space.choices if set(sheet.columns_of(choice)) & set(described)]
     architectures = []
     for row in range(len(sheet.rows)):
-        if _ARCHITECTURE in sheet.header:
-            column, mapping = _ARCHITECTURE, sheet.object(row, _ARCHITECTURE)
+        if present:
+            mapping = {choice.name: sheet.values(row, choice) for choice in present}
         else:
-            column, mapping = present[0].name, {choice.name: sheet.values(row, choice) for choice in present}
+            mapping = sheet.object(row, described[0])
         try:
             architectures.append(space.validate({**fixed, **mapping}))
         except ArchitectureError as error:
-            raise sheet.error(row, column, str(error)) from error
+            raise sheet.error(row, described[0], str(error)) from error
     return space.encode(architectures).astype(np.float64)
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from hardware import (
 )
 from hardware.backends import create
 from hardware.device import plain_name
-from hardware.importing import digest, is_published
+from hardware.importing import digest, is_published, is_sheet
 from hardware.importing.rows import latency_columns, measurements
 from hardware.provenance import provenance
 from hardware.remote import read_measurements, write_profile_bundle
@@ -63,9 +64,10 @@ def known_devices(setup: Setup) -> list[LatencyModel]:
 
 def _read(setup: Setup, name: str) -> list[LatencyModel]:
     """The latency models in a file: a saved one, or published latencies, of all columns or as in `FILE.csv:COLUMN`."""
-    text, _, column = name.partition(".csv:")
-    path = Path(f"{text}.csv" if column else text).expanduser()
-    if path.suffix == ".csv":
+    with_column = re.fullmatch(r"(.+\.[ct]sv):(.+)", name, re.IGNORECASE)
+    text, column = with_column.groups() if with_column else (name, "")
+    path = Path(text).expanduser()
+    if is_sheet(path):
         columns = [column] if column else latency_columns(path, setup.net)
         return [_imported(setup, path, own) for own in columns]
     if is_published(path):
@@ -96,10 +98,10 @@ def _fixed(setup: Setup) -> dict[str, Any]:
 def _measured(setup: Setup, sources: Sequence[LatencyModel]) -> Measured | None:
     """Measurements of the device: given, or made here or over SSH; None after writing down what to measure."""
     config, device = setup.config, setup.device
-    if config.results is not None and Path(config.results).suffix == ".csv":
+    if config.results is not None and is_sheet(config.results):
         architectures, latencies = measurements(Path(config.results), setup.net, config.column, _fixed(setup))
         return architectures, latencies, {"source": Path(config.results).name}
-    if config.action == "import":
+    if config.action == "import" or config.results is not None:
         return read_measurements(bundle_folder(setup), config.results)
     chosen = choose_measurements(sources, config.measurements, seed=config.seed)
 

@@ -207,6 +207,17 @@ def test_measurements_of_a_disturbed_hour_are_set_aside(net, tmp_path):
     assert np.mean(np.abs(model.latency(unseen) / additive_ms(net, unseen) - 1)) < 0.05
 
 
+def test_of_very_many_measurements_some_are_kept(net, tmp_path, monkeypatch):
+    monkeypatch.setattr("hardware.predicted.MOST_ROWS", 50)
+    architectures = net.space.sample(400, 5)
+    latencies = additive_ms(net, architectures)
+    rows = [(a.to_json(), ms) for a, ms in zip(architectures, latencies, strict=True)]
+    model = import_latency(write_csv(tmp_path / "phone.csv", ("architecture", "ms"), rows), net, PHONE)
+    assert (len(model.latencies_ms), model.provenance["n_measurements"]) == (50, 400)
+    assert spearmanr(model.latencies_ms, additive_ms(net, net.space.decode(model.rows.astype(int)))).statistic > 0.999
+    assert spearmanr(model.latency(architectures), latencies).statistic > 0.97
+
+
 def test_predictions_are_where_the_relative_error_is_least(net, tmp_path):
     """Measurements are slower than undisturbed ones by any amount: a mean is too slow for most of them."""
     architectures = net.space.sample(300, 5)
@@ -257,7 +268,7 @@ def test_a_predictor_is_kept_and_read_again(net, tmp_path):
         (('{"ks": 3, "e": 3, "d": 9, "r": 32}', 1), r"line 4, column architecture: d.*9"),
         ((None, "fast"), "line 4, column ms: 'fast' is not a number above 0"),
         ((None, 0), "line 4, column ms: '0' is not a number above 0"),
-        ((None, "nan"), "line 4, column ms"),
+        ((None, "inf"), "line 4, column ms"),
         ((None, 1, 2), "line 4: 3 cells, but the header has 2"),
     ],
 )

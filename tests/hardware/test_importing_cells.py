@@ -81,3 +81,54 @@ def test_decimal_commas_between_commas_are_named(net, tmp_path):
     rows = [(a.to_json(), "1,5") for a in net.space.sample(8, 8)]
     with pytest.raises(TableError, match="line 2, column ms: '1,5' is not a number above 0"):
         import_latency(write_csv(tmp_path / "t.csv", ("architecture", "ms"), rows), net, PHONE)
+
+
+@pytest.mark.parametrize(
+    ("column", "ms"),
+    [("latency_s", 1e3), ("latency [s]", 1e3), ("Latency (µs)", 1e-3), ("time_us", 1e-3), ("latency_ms", 1), ("t", 1)],
+)
+def test_latencies_are_in_the_unit_that_their_column_names(net, tmp_path, column, ms):
+    architectures = net.space.sample(8, 0)
+    rows = [(a.to_json(), 2.0 + i) for i, a in enumerate(architectures)]
+    model = import_latency(write_csv(tmp_path / "t.csv", ("architecture", column), rows), net, PHONE)
+    np.testing.assert_allclose(model.latencies_ms, ms * np.arange(2.0, 10.0))
+
+
+@pytest.mark.parametrize("label", ["{}[{}]", "{}_{}", "{}{}"])
+@pytest.mark.parametrize("first", [0, 1])
+def test_each_gene_may_have_its_column(net, tmp_path, label, first):
+    architectures = net.space.sample(20, 0)
+    header = [label.format(n, first + i) for n in ("ks", "e", "d") for i in range(len(architectures[0][n]))]
+    rows = [[*a["ks"], *a["e"], *a["d"], a["r"], 1 + i] for i, a in enumerate(architectures)]
+    model = import_latency(write_csv(tmp_path / "t.csv", [*header, "r", "ms"], rows), net, PHONE)
+    np.testing.assert_array_equal(model.rows, net.space.encode(architectures))
+    with pytest.raises(TableError, match=r"line 2, column e.*: ks is missing"):
+        import_latency(write_csv(tmp_path / "t.csv", ["other", *header[1:], "r", "ms"], rows), net, PHONE, column="ms")
+
+
+def test_what_is_no_latency_is_told_from_what_is(net, tmp_path):
+    """A column of architectures with a name of its own, an index, remarks, deviations, rows that were not measured."""
+    architectures = net.space.sample(10, 0)
+    rows = [[i, a.to_json(), 1 + i, 0.1, "quiet"] for i, a in enumerate(architectures)]
+    for i, blank in enumerate(("", "nan", "NaN", "N/A")):
+        rows[i][2] = blank
+    header = ("Unnamed: 0", "config", "pixel", "pixel_std", "remark")
+    model = import_latency(write_csv(tmp_path / "t.csv", header, rows), net, PHONE)
+    np.testing.assert_array_equal(model.latencies_ms, np.arange(5.0, 11.0))
+    np.testing.assert_array_equal(model.rows, net.space.encode(architectures[4:]))
+
+
+@pytest.mark.parametrize(("encoding", "name"), [("utf-16", "t.csv"), ("utf-8", "t.tsv")])
+def test_unicode_text_of_spreadsheets_is_read(net, tmp_path, encoding, name):
+    architectures = net.space.sample(8, 0)
+    lines = ["", "architecture\tlatency", *(f"{a.to_json()}\t{i + 1},5" for i, a in enumerate(architectures))]
+    (tmp_path / name).write_text("\r\n".join(lines), encoding=encoding, newline="")
+    model = import_latency(tmp_path / name, net, PHONE)
+    np.testing.assert_array_equal(model.latencies_ms, np.arange(1.5, 9.0))
+
+
+def test_lists_may_be_written_by_numpy(net, tmp_path):
+    architectures = net.space.sample(8, 0)
+    rows = [(*(np.array(a[n]) for n in ("ks", "e", "d")), a["r"], i + 1) for i, a in enumerate(architectures)]
+    model = import_latency(write_csv(tmp_path / "t.csv", ("ks", "e", "d", "r", "ms"), rows), net, PHONE)
+    np.testing.assert_array_equal(model.rows, net.space.encode(architectures))
