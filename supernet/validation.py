@@ -99,7 +99,7 @@ class Validation:
     def __call__(self, architectures: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
         """Values in the order of the architectures, shape (n_architectures,).
 
-        Raises ArchitectureError, and MetricError for a metric that the task does not give.
+        Raises ArchitectureError, and ValueError for a metric that the task does not give.
         """
         chosen = self.net.space.decode(self.net.space.encode(architectures))
         return np.array([self._value(architecture) for architecture in chosen], dtype=np.float64)

@@ -17,7 +17,6 @@ from search.apps.choosing import chosen_ranks, require_choice
 from search.apps.constraints import parsed
 from search.apps.devices import with_devices
 from search.apps.setup import Setup, output_folder
-from search.apps.trying import try_metric
 from search.driver import n_workers
 from search.report import console_table, write_overview, write_report
 from search.result import Result
@@ -71,7 +70,6 @@ def searched(setup: Setup) -> Result:
     search.Problem.of(space, objectives, constraints, descriptors)
     with search.Store(config.store or Path(config.output) / "store.sqlite") as store:
         store.bind(space)
-        try_metric(setup, store)
         if "latency" in names:
             _ = [part.table for part in setup.parts]
             objectives = setup.objectives  # the table's latencies tell this device's study from others

@@ -2,7 +2,7 @@
 
 from supernet.tasks.arrays import ArrayTask, arrays
 from supernet.tasks.augmentation import Augmentation
-from supernet.tasks.base import MetricError, Task, require_metric
+from supernet.tasks.base import Task
 from supernet.tasks.datasets import cifar10, digits, image_folder, imagenet
 from supernet.tasks.images import ImageClassification
 from supernet.tasks.packed import packed_images
@@ -21,7 +21,6 @@ __all__ = [
     "ImageArray",
     "ImageClassification",
     "ImageFiles",
-    "MetricError",
     "ParallelText",
     "Task",
     "TextClassification",
@@ -36,7 +35,6 @@ __all__ = [
     "imagenet",
     "multi30k",
     "packed_images",
-    "require_metric",
     "sst2",
     "text_classification",
     "translation",

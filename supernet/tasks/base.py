@@ -130,36 +130,25 @@ class Task(Protocol):
         ...
 
 
-class MetricError(ValueError):
-    """A task does not give a metric."""
-
-
-def require_metric(task: Task, name: str, given: Iterable[str] | None = None) -> bool:
-    """Whether a task is known to give a metric; False where only `evaluate` can tell.
-
-    Without an attribute `metric_names`, only the task's own metric is known, and so it is where a class overrides
-    `evaluate` alone. An empty one says that none is known.
+def require_metric(task: Task, name: str, given: Iterable[str] | None = None) -> None:
+    """Raises ValueError for a metric that a task does not give.
 
     Args:
-        task: that is asked.
+        task: that is asked; it may have an attribute `metric_names`, which counts unless a class overrides `evaluate`
+            alone. An empty one says that only `evaluate` can tell.
         name: of the metric.
-        given: names of what `evaluate` gave; None: those that the task lists.
-
-    Raises MetricError for a metric that is not among them.
+        given: names of what `evaluate` gave; None: those that the task lists, if it does.
     """
     names = _metric_names(task) if given is None else tuple(given)
     if names and name not in names:
         listed = ", ".join(names)
-        raise MetricError(f"task {task.name!r} gives no metric {name!r}: it has {listed}{did_you_mean(name, names)}")
-    return name == task.metric if names is None else bool(names)
+        raise ValueError(f"task {task.name!r} gives no metric {name!r}: it has {listed}{did_you_mean(name, names)}")
 
 
-def _metric_names(task: Task) -> Sequence[str] | None:
-    owners = [
-        next((owner for owner in type(task).__mro__ if name in vars(owner)), object)
-        for name in ("metric_names", "evaluate")
-    ]
-    return getattr(task, "metric_names", None) if issubclass(*owners) else None
+def _metric_names(task: Task) -> Sequence[str]:
+    mro = type(task).__mro__
+    lists, gives = (next((c for c in mro if name in vars(c)), object) for name in ("metric_names", "evaluate"))
+    return getattr(task, "metric_names", ()) if issubclass(lists, gives) else ()
 
 
 def labels_file(class_names: Sequence[str]) -> bytes:

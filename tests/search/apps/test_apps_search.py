@@ -109,19 +109,6 @@ def test_failed_measurements_are_recorded_and_reported(app, accidental, tmp_path
     assert "is nan" in page
 
 
-def test_a_metric_of_a_task_that_lists_none_is_tried_before_the_table_is_built(app, accidental, tmp_path):
-    settings = [*accidental, "latency_table=null", "deploy=none", f"output={tmp_path / 'run'}"]
-    ran = app("search", *settings, "metric=losses")
-    assert ran.code == 2
-    assert "gives no metric 'losses': it has top1, loss; did you mean 'loss'?" in ran.err
-    assert len((tmp_path / "validated.txt").read_text().splitlines()) == 1
-    assert not list((tmp_path / "run").glob("latency_*"))
-    ran = app("search", *accidental, "metric=loss", "objectives=[accuracy,macs]", f"output={tmp_path / 'run'}")
-    assert ran.code == 0, ran.err
-    assert len((tmp_path / "validated.txt").read_text().splitlines()) == 1 + 8 + 1
-    assert rows(tmp_path / "run/results.csv")["accuracy"].max() < 5
-
-
 def test_an_interrupted_search_says_how_to_go_on(app, accidental, finished, tmp_path):
     folder = tmp_path / "run"
     command = [*accidental, "budget=4", "deploy=none", f"output={folder}"]
