@@ -14,11 +14,12 @@ from hardware.provenance import provenance
 from search.api import first_batch_size
 from search.apps.bundles import deploy_row, package_versions
 from search.apps.choosing import chosen_ranks, require_choice
+from search.apps.comparing import measure
 from search.apps.constraints import parsed
 from search.apps.devices import with_devices
 from search.apps.setup import Setup, output_folder
 from search.driver import n_workers
-from search.report import console_table, write_overview, write_report
+from search.report import Baseline, console_table, write_overview, write_report
 from search.result import Result
 from search.sources.literals import literal
 from supernet.validation import require_fit
@@ -30,28 +31,38 @@ def run(config: DictConfig) -> None:
     """Searches, writes the report, prints the fronts, and deploys the configured part of each."""
     folder = output_folder()
     setup = Setup(with_devices(config, folder), folder)
-    result = searched(setup)
+    result, baseline = searched(setup)
     several = len(setup.parts) > 1
-    views = [result.view(part.device.name) if several else result for part in setup.parts]
+    devices = [part.device.name if several else "" for part in setup.parts]
+    views = [result.view(name) if name else result for name in devices]
     ranks = [chosen_ranks(config.deploy, len(view.pareto())) for view in views]
-    report(setup, result, [[int(view.pareto().index[i]) for i in r] for view, r in zip(views, ranks, strict=True)])
+    chosen = [[int(view.pareto().index[i]) for i in r] for view, r in zip(views, ranks, strict=True)]
+    report(setup, result, chosen, baseline)
     console = Console()
-    for part, view in zip(setup.parts, views, strict=True):
-        console.print(console_table(view, device=part.device.name if several else ""))
+    for name, view in zip(devices, views, strict=True):
+        console.print(console_table(view, device=name, baseline=baseline.view(name)))
     console.print(summary(result), soft_wrap=True)
-    for part, view, of_device in zip(setup.parts, views, ranks, strict=True):
+    for part, name, view, of_device in zip(setup.parts, devices, views, ranks, strict=True):
+        front = view.pareto()
         for rank in of_device:
-            deploy_row(part, view.pareto().iloc[rank], folder / "bundle" / part.device.name / str(rank))
-            logger.info("deployed rank %d: bundle/%s/%d", rank, part.device.name, rank)
+            deploy_row(part, front.iloc[rank], folder / "bundle" / part.device.name / str(rank))
+            compared = baseline.view(name).compared(view, int(front.index[rank]))
+            than = f" ({compared} than the largest sub-network)" if compared else ""
+            logger.info("deployed rank %d: bundle/%s/%d%s", rank, part.device.name, rank, than)
     if any(ranks):
         logger.info("overview of what is deployed: %s", write_overview(folder / "bundle").relative_to(folder))
     console.print(f"results in {folder}", soft_wrap=True)
 
 
-def searched(setup: Setup) -> Result:
-    """Runs the search. Settings are checked before a latency table is built, which may take long."""
+def searched(setup: Setup) -> tuple[Result, Baseline]:
+    """Runs the search, and tells what is known of the largest sub-network.
+
+    Settings are checked before a latency table is built, which may take long.
+    """
     config = setup.config
     require_choice(config.deploy)
+    if not isinstance(config.baseline, bool):
+        raise search.SearchError(f"baseline must be true or false, got {config.baseline!r}")
     for part in setup.parts:
         if config.deploy not in (None, "none"):
             chosen_format(part.device, None)  # refuses what cannot be written here
@@ -73,7 +84,9 @@ def searched(setup: Setup) -> Result:
         if "latency" in names:
             _ = [part.table for part in setup.parts]
             objectives = setup.objectives  # the table's latencies tell this device's study from others
-        return search.run(
+        if config.baseline:
+            measure(space.largest, objectives, store, engine, retry_failed=config.retry_failed)
+        result = search.run(
             space,
             objectives,
             tactic=tactic,
@@ -88,9 +101,11 @@ def searched(setup: Setup) -> Result:
             asynchronous=config.asynchronous,
             retry_failed=config.retry_failed,
         )
+        remark = "it could not be measured" if config.baseline else "baseline=true measures what is not known"
+        return result, Baseline.of(result, store, remark)
 
 
-def report(setup: Setup, result: Result, chosen: list[list[int]]) -> None:
+def report(setup: Setup, result: Result, chosen: list[list[int]], baseline: Baseline) -> None:
     """Writes tables, figure and page into the run's folder; `chosen` holds, per device, the ids to point out."""
     origin: dict[str, Any] = {"run": provenance(package_versions())}
     if setup.task.methods:
@@ -111,6 +126,7 @@ def report(setup: Setup, result: Result, chosen: list[list[int]]) -> None:
         device=described if several else next(iter(described.values())),
         provenance=origin,
         chosen=dict(zip(devices, chosen, strict=True)) if several else chosen[0],
+        baseline=baseline,
     )
 
 

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictors.metrics import spearman
+from search.report.baseline import LABEL, Baseline
 from search.report.panels import Panel, shades, steps
-from search.report.quantities import Quantity
-from search.report.views import axis_pairs, best_so_far, quantities, spread, stairs
+from search.report.quantities import Quantity, quantities
+from search.report.views import axis_pairs, baseline_point, best_so_far, spread, stairs
 from search.result import Result
 
 _WIDE = {"width": 1000, "height": 430}
@@ -40,13 +41,13 @@ class Fit:
     panel: Panel | None = None
 
 
-def front_panels(result: Result, chosen: Sequence[int]) -> list[Panel]:
+def front_panels(result: Result, chosen: Sequence[int], baseline: Baseline | None = None) -> list[Panel]:
     """A diagram for each pair of objectives; for a single objective, of its values over evaluations."""
     pairs, shown = axis_pairs(result), quantities(result)
     if not pairs:
         return [_best_panel(result, next(iter(shown.values())), chosen)]
     size = _WIDE if len(pairs) == 1 else _SMALL
-    return [_pair_panel(result, shown[x], shown[y], chosen, size) for x, y in pairs]
+    return [_pair_panel(result, shown[x], shown[y], chosen, baseline, size) for x, y in pairs]
 
 
 def hypervolume_panel(result: Result, *, wide: bool) -> Panel:
@@ -73,17 +74,24 @@ def architecture_text(result: Result, row: int) -> str:
     return f"id {row}: {', '.join(parts)}"
 
 
-def _pair_panel(result: Result, x: Quantity, y: Quantity, chosen: Sequence[int], size: dict[str, int]) -> Panel:
+def _pair_panel(
+    result: Result, x: Quantity, y: Quantity, chosen: Sequence[int], baseline: Baseline | None, size: dict[str, int]
+) -> Panel:
     frame, feasible = result.frame, result.history.feasible
     values_x, values_y = x.scaled(frame[x.name]), y.scaled(frame[y.name])
     known = np.isfinite(values_x) & np.isfinite(values_y)
-    panel = Panel.around(values_x[known], values_y[known], x.label, y.label, **size)
+    extra = baseline_point(baseline, x, y, values_x[known], values_y[known])
+    panel = Panel.around(
+        np.append(values_x[known], extra[:, 0]), np.append(values_y[known], extra[:, 1]), x.label, y.label, **size
+    )
     panel = panel.with_cloud(values_x, values_y, np.where(feasible, shades(len(frame)), "violating"))
     front = result.pareto().sort_values(x.name, kind="stable").index.to_numpy(dtype=np.int64)
     if len(axis_pairs(result)) == 1:
         goals = dict(zip(result.history.problem.names, result.history.problem.goals, strict=True))
         panel = panel.with_line(stairs(values_x[front], values_y[front], goals[x.name]), "front")
-    return _with_rows(panel, result, values_x, values_y, front, chosen)
+    panel = _with_rows(panel, result, values_x, values_y, front, chosen)
+    text = f"{LABEL}: {x.text(extra[0, 0] * x.scale)}, {y.text(extra[0, 1] * y.scale)}" if len(extra) else ""
+    return panel.with_marks(extra[:, 0], extra[:, 1], lambda _: text, ["baseline"] * len(extra))
 
 
 def _best_panel(result: Result, quantity: Quantity, chosen: Sequence[int]) -> Panel:
@@ -101,7 +109,8 @@ def _with_rows(
     picked = [int(front[i]) for i in spread(len(front), _N_MARKS)]
     rows = [row for row in dict.fromkeys([*picked, *chosen]) if np.isfinite(x[row]) and np.isfinite(y[row])]
     texts = [architecture_text(result, row) for row in rows]
-    return panel.with_marks(x[rows], y[rows], texts.__getitem__, [row in set(chosen) for row in rows])
+    kinds = ["chosen" if row in set(chosen) else "" for row in rows]
+    return panel.with_marks(x[rows], y[rows], texts.__getitem__, kinds)
 
 
 def _fit(result: Result, quantity: Quantity) -> Fit:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from search.report import charts, strips
+from search.report.baseline import Baseline
 from search.report.panels import N_SHADES
 from search.report.sections import Section
 from search.report.templates import environment
@@ -34,6 +35,7 @@ def render(
     chosen: Mapping[str, Sequence[int]],
     device: Mapping[str, Any],
     provenance: Mapping[str, Any],
+    baseline: Baseline | None = None,
 ) -> str:
     """The page as HTML.
 
@@ -43,6 +45,7 @@ def render(
         chosen: by device, ids (rows of `result.frame`) to point out.
         device: JSON-compatible data to show at the end.
         provenance: nested JSON-compatible data to show after it; the settings of the search follow.
+        baseline: to compare the front with.
     """
     fits, views = charts.fits(result), by_device(result)
     paired = len(views) == 1 and sum(fit.panel is not None for fit in fits) == 1
@@ -57,7 +60,8 @@ def render(
             n_shades=N_SHADES,
             ended=result.ended,
             sections=[
-                Section.of(view, device, chosen.get(device, ()), wide=not paired) for device, view in views.items()
+                Section.of(view, device, chosen.get(device, ()), baseline and baseline.view(device), wide=not paired)
+                for device, view in views.items()
             ],
             paired=paired,
             fits=fits,

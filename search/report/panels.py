@@ -63,12 +63,12 @@ class Scale:
 
 @dataclass(frozen=True)
 class Mark:
-    """A point with a tooltip."""
+    """A point with a tooltip; `kind` is a CSS class: "chosen", "baseline" or none."""
 
     x: float
     y: float
     text: str
-    chosen: bool = False
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,10 +111,10 @@ class Panel:
         data = "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in pixels) if len(pixels) else ""
         return replace(self, lines=(*self.lines, (kind, data)))
 
-    def with_marks(self, x: ArrayLike, y: ArrayLike, text: Callable[[int], str], chosen: Sequence[bool]) -> Self:
-        """Adds points with tooltips: `text(i)` for the i-th."""
+    def with_marks(self, x: ArrayLike, y: ArrayLike, text: Callable[[int], str], kinds: Sequence[str]) -> Self:
+        """Adds points with tooltips: `text(i)` for the i-th, whose class is `kinds[i]`."""
         pixels = self._pixels(x, y).round(1).tolist()
-        marks = (Mark(a, b, text(i), c) for i, ((a, b), c) in enumerate(zip(pixels, chosen, strict=True)))
+        marks = (Mark(a, b, text(i), kind) for i, ((a, b), kind) in enumerate(zip(pixels, kinds, strict=True)))
         return replace(self, marks=(*self.marks, *marks))
 
     def _pixels(self, x: ArrayLike, y: ArrayLike) -> Points:

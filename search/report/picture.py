@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from search.report.quantities import Quantity
-from search.report.views import axis_pairs, best_so_far, by_device, quantities, stairs
+from search.report.baseline import LABEL, Baseline
+from search.report.quantities import Quantity, quantities
+from search.report.views import axis_pairs, baseline_point, best_so_far, by_device, stairs
 from search.result import Result
 
 if TYPE_CHECKING:
@@ -16,12 +17,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _FRONT = "#d9480f"
+_BASELINE = "#1c2430"
 _MUTED = "#5c6773"
 _COLOURS = "viridis_r"
 
 
-def front_png(result: Result, title: str) -> bytes:
-    """A scatter plot of everything evaluated, coloured by order of evaluation, with the front; as PNG.
+def front_png(result: Result, title: str, baseline: Baseline | None = None) -> bytes:
+    """A scatter plot of everything evaluated, coloured by order of evaluation, with front and baseline; as PNG.
 
     For a single objective, its best value so far over evaluations. For several devices, a plot for each.
     """
@@ -45,7 +47,9 @@ def front_png(result: Result, title: str) -> bytes:
         if pair is None:
             _best_so_far(axis, view, next(iter(shown.values())))
         else:
-            _scatter(axis, view, shown[pair[0]], shown[pair[1]], line=len(shown) == 2)
+            x, y = shown[pair[0]], shown[pair[1]]
+            _scatter(axis, view, x, y, line=len(shown) == 2)
+            _mark(axis, view, x, y, baseline and baseline.view(device))
         axis.set_title(_plain(device), fontsize=9)
     for axis in axes[n_panels:]:
         figure.delaxes(axis)
@@ -64,6 +68,16 @@ def _scatter(axis: "Axes", result: Result, x: Quantity, y: Quantity, line: bool)
         axis.plot(*stairs(front_x, front_y, goals[x.name]).T, color=_FRONT, lw=1.2)
     axis.plot(front_x, front_y, "o", **style)
     axis.set(xlabel=_plain(x.label), ylabel=_plain(y.label))
+
+
+def _mark(axis: "Axes", result: Result, x: Quantity, y: Quantity, baseline: Baseline | None) -> None:
+    values = result.frame[[x.name, y.name]].dropna()
+    point = baseline_point(baseline, x, y, x.scaled(values[x.name]), y.scaled(values[y.name]))
+    if baseline is None or np.isnan([baseline.value(x.name), baseline.value(y.name)]).any():
+        return
+    told = ", ".join(q.text(baseline.value(q.name)) for q in (x, y))
+    label = LABEL if len(point) else f"{LABEL}, off the scale: {_plain(told)}"
+    axis.plot(*point.T, "D", mfc="none", color=_BASELINE, ms=9, mew=1.3, label=label)
 
 
 def _best_so_far(axis: "Axes", result: Result, quantity: Quantity) -> None:

@@ -7,6 +7,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from search.result import Result
+
 _UNITS = {
     "latency": "ms",
     "latency_ms": "ms",
@@ -80,6 +82,11 @@ class Quantity:
         known = known[np.isfinite(known)]
         ends = [self.number(float(end)) for end in (known.min(), known.max())] if len(known) else ["–"]
         return " – ".join(dict.fromkeys(ends))
+
+
+def quantities(result: Result) -> dict[str, Quantity]:
+    """The number format of each objective by name, in order."""
+    return {name: Quantity.of(name, result.frame[name]) for name in result.history.problem.names}
 
 
 def _decimals(values: NDArray[np.float64], least: int, most: int) -> int | None:

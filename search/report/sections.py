@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from search.report import charts
+from search.report.baseline import Baseline
 from search.report.panels import Panel
-from search.report.quantities import Quantity
+from search.report.quantities import Quantity, quantities
 from search.report.strips import Numbers, Strip, numbers, scalars, strips
-from search.report.views import front_file, quantities, spread
+from search.report.views import front_file, spread
 from search.result import Result
 
 _N_TABLE = 300
@@ -19,13 +20,17 @@ _N_PICTURED = 32
 
 @dataclass(frozen=True)
 class Row:
-    """One architecture of the table: `numbers` pairs each sortable value with its text."""
+    """One architecture of the table: `numbers` pairs each sortable value with its text.
+
+    `compared` says how it differs from the largest sub-network.
+    """
 
     rank: int | None
     id: int
     chosen: bool
     numbers: tuple[tuple[float, str], ...]
     architecture: str
+    compared: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,9 @@ class Section:
         pictured: the rows whose genes are drawn.
         strips: pictures of their repeated choices.
         numbers: their objectives and scalar choices as text.
+        baseline: the row of the largest sub-network; None where nothing is known of it.
+        remark: on what is not known of it.
+        has_baseline: whether a diagram shows it.
     """
 
     device: str
@@ -65,12 +73,19 @@ class Section:
     pictured: list[Row]
     strips: list[Strip]
     numbers: Numbers
+    baseline: Row | None
+    remark: str
+    has_baseline: bool
 
     @classmethod
-    def of(cls, result: Result, device: str, chosen: Sequence[int], *, wide: bool) -> "Section":
+    def of(
+        cls, result: Result, device: str, chosen: Sequence[int], baseline: Baseline | None = None, *, wide: bool
+    ) -> "Section":
         """The section of a result for one device; `wide`: its hypervolume diagram is as wide as the page."""
         front = result.pareto().index.tolist()
-        rows = _rows(result, front, chosen)
+        baseline = baseline if baseline is not None and baseline.known else None
+        rows = _rows(result, front, chosen, baseline)
+        panels = charts.front_panels(result, chosen, baseline)
         pictured = [row for row in rows if row.id in {*(front[i] for i in spread(len(front), _N_PICTURED)), *chosen}]
         genes = result.history.genes[[row.id for row in pictured]]
         shown = list(quantities(result).values())
@@ -84,13 +99,16 @@ class Section:
             int(np.count_nonzero(result.history.measured & ~result.history.feasible)),
             bool(chosen),
             len(result.history.problem.targets) == 1,
-            charts.front_panels(result, chosen),
+            panels,
             charts.hypervolume_panel(result, wide=wide),
             shown,
             rows,
             pictured,
             strips(result.history.space, genes),
             numbers(texts + scalars(result.history.space, genes)),
+            None if baseline is None else _row_of_baseline(baseline, shown),
+            baseline.remark if baseline else "",
+            any(mark.kind == "baseline" for panel in panels for mark in panel.marks),
         )
 
 
@@ -112,7 +130,12 @@ def _cards(result: Result) -> list[tuple[str, str, str]]:
     return cards
 
 
-def _rows(result: Result, front: list[int], chosen: Sequence[int]) -> list[Row]:
+def _row_of_baseline(baseline: Baseline, shown: list[Quantity]) -> Row:
+    texts = tuple((value, q.number(value)) for value, q in zip(baseline.values.tolist(), shown, strict=True))
+    return Row(None, -1, False, texts, baseline.architecture.to_json())
+
+
+def _rows(result: Result, front: list[int], chosen: Sequence[int], baseline: Baseline | None) -> list[Row]:
     """The front, thinned if it is long, then chosen architectures that are not on it."""
     shown, frame = quantities(result), result.frame
     rank_of = {row: rank for rank, row in enumerate(front)}
@@ -122,6 +145,10 @@ def _rows(result: Result, front: list[int], chosen: Sequence[int]) -> list[Row]:
     def row_of(row: int) -> Row:
         values: list[Any] = [(float(frame[name].iloc[row]), quantity) for name, quantity in shown.items()]
         texts = tuple((value, quantity.number(value)) for value, quantity in values)
-        return Row(rank_of.get(row), row, row in chosen, texts, frame["architecture"].iloc[row].to_json())
+        architecture = frame["architecture"].iloc[row]
+        compared = "" if baseline is None else baseline.compared(result, row)
+        if baseline is not None and architecture == baseline.architecture:
+            compared = "the same"
+        return Row(rank_of.get(row), row, row in chosen, texts, architecture.to_json(), compared)
 
     return [row_of(row) for row in ids]

@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from search.report.views import front_file, quantities, spread
+from search.report.baseline import LABEL, Baseline
+from search.report.quantities import quantities
+from search.report.views import front_file, spread
 from search.result import Result
 from supernet.space import Choice
 
@@ -46,13 +48,16 @@ def front_table(result: Result) -> "pd.DataFrame":
     return front
 
 
-def console_table(result: Result, limit: int = _CONSOLE_ROWS, device: str = "") -> "Table":
+def console_table(
+    result: Result, limit: int = _CONSOLE_ROWS, device: str = "", baseline: Baseline | None = None
+) -> "Table":
     """The Pareto front for a terminal: rank, id, objectives and a short description of each architecture.
 
     Args:
         result: a finished search, as one device sees it.
         device: named in the heading.
         limit: rows shown at most, evenly spaced along the front with both ends.
+        baseline: as this device sees it, in a row at the end.
     """
     from rich.table import Table
     from rich.text import Text
@@ -71,6 +76,10 @@ def console_table(result: Result, limit: int = _CONSOLE_ROWS, device: str = "") 
         numbers = [quantity.number(float(row[name])) for name, quantity in shown.items()]
         described = Text(describe(result, id_), no_wrap=True, overflow="ellipsis")
         table.add_row(*map(Text, (str(rank), str(id_), *numbers)), described)
+    if baseline is not None and baseline.known:
+        table.add_section()
+        numbers = [quantity.number(baseline.value(name)) for name, quantity in shown.items()]
+        table.add_row("", "", *map(Text, numbers), Text(LABEL, no_wrap=True, overflow="ellipsis"))
     if len(rows) < len(front):
         table.caption = f"{len(rows)} of {len(front)} rows; {front_file(device)} holds all"
     return table

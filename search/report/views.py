@@ -1,13 +1,17 @@
 """What the picture, the page and the console table share."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from search.objective import Goal
+from search.report.baseline import Baseline
 from search.report.quantities import Quantity
 from search.result import Result
+
+_FARTHEST = 3.0  # spans of what is shown: farther off, it would squeeze everything else
 
 
 def by_device(result: Result) -> dict[str, Result]:
@@ -20,9 +24,17 @@ def front_file(device: str) -> str:
     return f"front_{device}.csv" if device else "front.csv"
 
 
-def quantities(result: Result) -> dict[str, Quantity]:
-    """The number format of each objective by name, in order."""
-    return {name: Quantity.of(name, result.frame[name]) for name in result.history.problem.names}
+def baseline_point(
+    baseline: Baseline | None, x: Quantity, y: Quantity, values_x: NDArray[Any], values_y: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Where the baseline lies in a diagram of values as shown, shape (1, 2); (0, 2) where it is unknown or far off."""
+    if baseline is None or not len(values_x):
+        return np.zeros((0, 2))
+    point = np.array([baseline.value(x.name) / x.scale, baseline.value(y.name) / y.scale])
+    values = np.stack([values_x, values_y], axis=1)
+    low, high = values.min(axis=0), values.max(axis=0)
+    room = _FARTHEST * np.where(high > low, high - low, np.abs(high))
+    return point[None] if ((point >= low - room) & (point <= high + room)).all() else np.zeros((0, 2))
 
 
 def axis_pairs(result: Result) -> list[tuple[str, str]]:

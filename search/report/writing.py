@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import SearchError
+from search.report.baseline import Baseline
 from search.report.page import render
 from search.report.picture import front_png
 from search.report.tables import front_table, results_table
@@ -25,6 +26,7 @@ def write_report(
     device: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
     chosen: Chosen | Mapping[str, Chosen] | None = None,
+    baseline: Baseline | None = None,
 ) -> dict[str, Path]:
     """Writes `results.csv`, `front.csv`, `front.png` and `report.html` into a folder, replacing existing ones.
 
@@ -37,6 +39,7 @@ def write_report(
         device: settings of the device, as JSON-compatible data, to show on the page; of several devices by name.
         provenance: how the numbers were obtained, as nested JSON-compatible data, to show on the page.
         chosen: architectures or their ids to point out, as those that are deployed; for several devices, by device.
+        baseline: the largest sub-network, with which the front is compared; None: what the search knows of it.
 
     Returns: paths by file name. Raises SearchError if `chosen` has an architecture that was not evaluated, OSError if a
     file cannot be written; every file is then either complete or as it was.
@@ -45,8 +48,9 @@ def write_report(
     ids = {name: [_id(result, item) for item in items] for name, items in _chosen_by_device(views, chosen).items()}
     contents = {"results.csv": _csv(results_table(result)), "front.csv": _csv(front_table(result))}
     contents |= {front_file(name): _csv(front_table(view)) for name, view in views.items()}
-    contents["front.png"] = front_png(result, title)
-    contents["report.html"] = render(result, title, ids, device or {}, provenance or {}).encode()
+    baseline = baseline or Baseline.of(result)
+    contents["front.png"] = front_png(result, title, baseline)
+    contents["report.html"] = render(result, title, ids, device or {}, provenance or {}, baseline).encode()
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():

@@ -11,8 +11,8 @@ from rich.console import Console
 
 import search
 from predictors.metrics import spearman
-from search import History, Objective, Problem, Result, SearchError, tactics
-from search.report import console_table, front_table, results_table, write_report
+from search import History, Measurement, Objective, Problem, Result, SearchError, Store, tactics
+from search.report import Baseline, console_table, front_table, results_table, write_report
 from supernet.space import Choice, SearchSpace
 
 NASTY = "<script>alert('1')</script> & \"a,b\"\nline two"
@@ -189,6 +189,54 @@ def test_only_active_positions_are_pictured(guided, space, tmp_path):
     page, _ = written(guided, tmp_path)
     cells = sum(a["d"].count("M") for a in page.all("path", "cell"))
     assert cells == space.active(guided.history.genes[guided.pareto().index]).sum()
+
+
+def test_the_front_is_compared_with_the_largest(guided, space, tmp_path):
+    front, largest = guided.pareto(), space.largest
+    genes = space.encode([largest])
+    assert not (guided.history.genes == genes).all(axis=1).any()
+    latency = float(guided.history.objectives[1].measure([largest])[0])
+    fastest = front.iloc[0]
+    faster = f"{latency / fastest['latency']:.1f}× faster"
+    page, _ = written(guided, tmp_path)
+    assert page.text.count(faster) == 1
+    assert not page.all("path", "baseline")  # its accuracy is not known
+    with Store() as store:
+        store.bind(space)
+        store.record(Measurement(largest, "accuracy", "", float(front["accuracy"].max()) + 1.5, None, 1.0))
+        known = Baseline.of(guided, store, "unknown remark")
+    page, paths = written(guided, tmp_path, baseline=known)
+    less = front["accuracy"].max() + 1.5 - fastest["accuracy"]
+    assert f"{faster}, {less:.2f} points less accuracy" in page.text
+    assert "1.50 points less accuracy" in page.text
+    assert "unknown remark" not in page.text
+    assert len(page.all("path", "baseline")) == 2  # in the diagram, and in its legend
+    assert len(page.all("tfoot")) == 1
+    assert "largest sub-network" in printed(console_table(guided, baseline=known), 80)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ([90.0, 5.0, 2.0], "4.0× faster, 20× less energy, 5.00 points less accuracy"),
+        ([96.5, 30.0, 80.0], "1.50× slower, 2.0× more energy, 1.50 points more accuracy"),
+        ([95.0, 20.0, np.nan], "same latency, same accuracy"),
+        ([95.0, 0.0, 20.0], "20 ms less latency, 2.0× less energy, same accuracy"),
+    ],
+)
+def test_differences_are_told_in_words(ten, values, told):
+    def measure(architectures):
+        return [0.0] * len(architectures)
+
+    objectives = [
+        Objective("accuracy", measure=measure),
+        Objective("latency", goal=None, measure=measure),
+        Objective("energy", goal="min", measure=measure),
+    ]
+    problem = Problem.of(ten, objectives, {"latency": ("<=", 50)})
+    genes = ten.encode([ten.smallest])
+    result = Result(History.empty(problem).extended(genes, np.array([values]), 0), np.zeros((1, 3)), [None], {}, "")
+    assert Baseline(problem, ten.largest, np.array([95.0, 20.0, 40.0])).compared(result, 0) == told
 
 
 def test_chosen_architectures_are_pointed_out_on_and_beside_the_front(guided, tmp_path):

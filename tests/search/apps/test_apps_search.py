@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -129,6 +130,22 @@ def test_constraints_hold_and_a_shared_store_lies_where_it_was_asked_for(app, sm
     assert (rows(tmp_path / "run/results.csv")["latency"] <= bound).all()
     assert (tmp_path / "shared.sqlite").exists()
     assert not (tmp_path / "run/store.sqlite").exists()
+
+
+def test_the_largest_is_measured_beside_the_budget_on_request(app, small, finished, tmp_path):
+    bound = rows(finished[0] / "results.csv")["latency"].median()
+    settings = [*small, f"constraints=latency <= {bound}", "budget=5", "deploy=[0]", f"output={tmp_path}"]
+    ran = app("search", *settings)
+    assert ran.code == 0, ran.err
+    assert " faster than the largest sub-network)" in ran.out
+    assert "baseline=true measures what is not known" in (tmp_path / "report.html").read_text()
+    found = rows(tmp_path / "results.csv")
+    ran = app("search", *settings, "baseline=true")
+    assert ran.code == 0, ran.err
+    assert re.search(r"deployed rank 0: .*× faster, .* points (less|more) accuracy than the largest", ran.out)
+    pd.testing.assert_frame_equal(rows(tmp_path / "results.csv"), found)
+    with Store(tmp_path / "store.sqlite") as store:
+        assert len(store.measurements("accuracy")) == 6
 
 
 def test_exact_objectives_need_no_latency_table(app, other_space, tmp_path):
