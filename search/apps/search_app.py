@@ -1,6 +1,7 @@
 """`supernet-search`: the whole path from a super-network to deployed sub-networks, for one device or several."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 import search
+from hardware import Device
+from hardware.backends import create
 from hardware.bundle.formats import chosen_format
 from hardware.provenance import provenance
 from search.api import first_batch_size
@@ -72,9 +75,7 @@ def searched(setup: Setup) -> tuple[Result, Baseline]:
     first_batch_size(tactic, config.budget, config.batch_size)
     space = setup.net.space  # first: a task may take settings from the super-network's
     names = [*setup.optimised, *setup.bounded]
-    alone = [name for name in ("measured_latency", "energy") if name in names]
-    if alone and n_workers(engine) > 1:
-        raise search.SearchError(f"{alone[0]} needs the machine for itself: give engine=local or engine.workers=1")
+    require_undisturbed(names, [part.device for part in setup.parts], engine)
     if setup.accuracy_among(names):
         require_fit(setup.net, setup.task)
     objectives, descriptors = setup.objectives, setup.descriptors
@@ -103,6 +104,19 @@ def searched(setup: Setup) -> tuple[Result, Baseline]:
         )
         remark = "it could not be measured" if config.baseline else "baseline=true measures what is not known"
         return result, Baseline.of(result, store, remark)
+
+
+def require_undisturbed(names: Sequence[str], devices: Sequence[Device], engine: search.Engine) -> None:
+    """Raises SearchError where several workers would disturb each other's measurements of latency or energy."""
+    alone = [name for name in ("measured_latency", "energy") if name in names]
+    if not alone or n_workers(engine) == 1:
+        return
+    on_gpus = all(create(device.backend).place == "cuda" for device in devices)
+    if not (on_gpus and getattr(engine, "has_own_gpus", False)):
+        raise search.SearchError(
+            f"{alone[0]} needs the machine for itself: give engine=local or engine.workers=1"
+            + ("; or engine=gpus, where all are of one model, with one worker per GPU" if on_gpus else "")
+        )
 
 
 def report(setup: Setup, result: Result, chosen: list[list[int]], baseline: Baseline) -> None:

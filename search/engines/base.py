@@ -43,8 +43,9 @@ class Outcome:
 class Engine(Protocol):
     """Makes measurements, in any order and any number at once.
 
-    An optional attribute `workers` says how many at once (default 1). An optional method `close()` is called at the end
-    of every search, also of one that failed.
+    An optional attribute `workers` says how many at once (default 1); an optional `has_own_gpus`, that each of them has
+    a GPU to itself, all of one model. An optional method `close()` is called at the end of every search, also of one
+    that failed.
     """
 
     def measure(self, jobs: Iterable[Job]) -> Iterator[Outcome]:

@@ -48,6 +48,14 @@ class ProcessEngine(Pool):
         self._threads = threads if threads is not None else max(1, n_cores // self.workers)
         self._threads_given = threads is not None
 
+    @property
+    def has_own_gpus(self) -> bool:
+        """Whether every worker has a GPU to itself, all of one model: measurements there are alike and undisturbed."""
+        import torch
+
+        models = {torch.cuda.get_device_name(i) for i, gpu in enumerate(_seen()) if gpu in self.gpus}
+        return self.workers <= len(set(self.gpus)) and len(models) == 1
+
     def hire(self, number: int) -> "_Process":
         """See `Pool`."""
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
@@ -126,11 +134,7 @@ def _visible(gpus: Sequence[int | str] | str | None) -> list[str]:
     """Values of CUDA_VISIBLE_DEVICES, one per GPU. Raises SearchError for GPUs that are not there."""
     if gpus is None:
         return []
-    import torch
-
-    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    visible = listed.split(",") if listed else [str(number) for number in range(torch.cuda.device_count())]
-    visible = visible[: torch.cuda.device_count()]
+    visible = _seen()
     if gpus == "all":
         if not visible:
             raise SearchError("gpus='all', but PyTorch sees no GPU here: leave gpus out to measure on the CPU")
@@ -140,3 +144,12 @@ def _visible(gpus: Sequence[int | str] | str | None) -> list[str]:
             f"gpus must be 'all' or some of those seen here ({', '.join(visible) or 'none'}), got {gpus!r}"
         )
     return [str(number) for number in gpus]
+
+
+def _seen() -> list[str]:
+    """Values of CUDA_VISIBLE_DEVICES, in PyTorch's order of the GPUs that it sees."""
+    import torch
+
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = listed.split(",") if listed else [str(number) for number in range(torch.cuda.device_count())]
+    return visible[: torch.cuda.device_count()]

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 import search
+from hardware import Device
 from search import Job, Objective, ProcessEngine, RayEngine, SearchError, Store, tactics
+from search.apps.search_app import require_undisturbed
 
 MEASURES = '''
 import os, signal, threading, time
@@ -193,6 +195,22 @@ def test_each_worker_sees_its_gpu_and_its_threads(space, measures, monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     with pytest.raises(SearchError, match="sees no GPU"):
         ProcessEngine(gpus="all")
+
+
+def test_workers_with_gpus_of_their_own_do_not_disturb_each_other(monkeypatch):
+    models = ["A", "A", "B"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,4,6")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    monkeypatch.setattr("torch.cuda.get_device_name", models.__getitem__)
+    apart = ProcessEngine(gpus=[2, 4])
+    cpu, gpu = Device("c", backend="torch"), Device("g", backend="cuda_graphs")
+    require_undisturbed(["measured_latency", "energy"], [gpu], apart)
+    require_undisturbed(["accuracy"], [cpu], ProcessEngine(workers=2))
+    for engine in (ProcessEngine(gpus="all"), ProcessEngine(gpus=[2, 4], workers=4), ProcessEngine(workers=2)):
+        with pytest.raises(SearchError, match="energy needs the machine for itself: .* engine=gpus"):
+            require_undisturbed(["energy"], [gpu], engine)
+    with pytest.raises(SearchError, match="measured_latency needs the machine for itself: .* engine.workers=1$"):
+        require_undisturbed(["measured_latency"], [gpu, cpu], apart)
 
 
 @pytest.mark.parametrize(
