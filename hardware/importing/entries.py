@@ -12,6 +12,7 @@ import yaml
 from hardware.model import TableError
 
 _FIRST_LAYER = re.compile(r"Conv-input:(\d+)x\1x\d+-output:.*")
+_MERGE = "tag:yaml.org,2002:merge"
 _QUARTILE, _DECILE, _INTERVAL = 0.6745, 1.2816, 1.96  # of a normal distribution
 
 
@@ -82,6 +83,8 @@ def _entries(file: Path) -> Iterator[tuple[str, Entry]]:
     for key, value in root.value:
         if not isinstance(key, yaml.ScalarNode):
             raise _misread(file, key, "the name of a layer must be a text")
+        if key.tag == _MERGE:
+            raise _misread(file, key, "only the numbers of a layer can be merged (<<), not layers: write them out")
         if key.value in seen:
             raise _misread(file, key, f"{key.value} is in line {seen[key.value]} already")
         seen[key.value] = key.start_mark.line + 1
@@ -89,14 +92,27 @@ def _entries(file: Path) -> Iterator[tuple[str, Entry]]:
 
 
 def _entry(file: Path, key: yaml.Node, node: yaml.Node) -> Entry:
-    pairs = node.value if isinstance(node, yaml.MappingNode) else []
-    fields = {name.value: value for name, value in pairs if isinstance(name, yaml.ScalarNode)}
+    fields = _fields(file, node, set()) if isinstance(node, yaml.MappingNode) else {}
     if "mean" not in fields:
         raise _misread(file, node, f"{key.value} has no mean")
     numbers = {name: _number(file, fields[name], name) for name in ("mean", "std", "count") if name in fields}
     if numbers["mean"] <= 0.0:
         raise _misread(file, fields["mean"], f"mean must be above 0 ms, got {fields['mean'].value}")
     return Entry(numbers["mean"], numbers.get("std", 0.0), int(numbers.get("count", 1)))
+
+
+def _fields(file: Path, node: yaml.MappingNode, seen: set[int]) -> dict[str, yaml.Node]:
+    """Values by name: those of the mapping itself, then those that it merges (`<<`), of which the first ones count."""
+    seen.add(id(node))
+    pairs = [(name, value) for name, value in node.value if isinstance(name, yaml.ScalarNode)]
+    found = {name.value: value for name, value in pairs if name.tag != _MERGE}
+    for merged in [value for name, value in pairs if name.tag == _MERGE]:
+        for other in merged.value if isinstance(merged, yaml.SequenceNode) else [merged]:
+            if not isinstance(other, yaml.MappingNode):
+                raise _misread(file, other, "only mappings can be merged (<<)")
+            if id(other) not in seen:  # it could only repeat what is found already
+                found = _fields(file, other, seen) | found
+    return found
 
 
 def _number(file: Path, node: yaml.Node, name: str) -> float:

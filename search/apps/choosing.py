@@ -35,7 +35,7 @@ def chosen_ranks(choice: Choice, n_front: int) -> list[int]:
         return sorted({0, n_front // 2, n_front - 1})
     wanted = [choice] if isinstance(choice, int) else [rank for rank in choice or [] if isinstance(rank, int)]
     if beyond := [rank for rank in wanted if rank >= n_front]:
-        logger.warning("not deployed: ranks %s; the front has %d sub-networks", beyond, n_front)
+        logger.warning("not deployed: ranks %s; the front has ranks 0..%d", beyond, n_front - 1)
     return [rank for rank in dict.fromkeys(wanted) if rank < n_front]
 
 

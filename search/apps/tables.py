@@ -13,14 +13,15 @@ from search.errors import SearchError
 def row_with(path: Path, column: str, value: int) -> "pd.Series[Any]":
     """The row of a table whose `column` holds `value`, with the architecture as a mapping.
 
-    Raises SearchError, which names the range of the column, if there is no such row.
+    Raises SearchError, which names number of rows and range of the column, if there is no such row.
     """
     frame = read(path, column)
     rows = frame[frame[column] == value]
     if frame.empty:
         raise SearchError(f"{column}={value}: {path} is empty, the search found nothing to deploy")
     if len(rows) != 1:
-        raise SearchError(f"{column}={value}: {path} has {column} {frame[column].min()}..{frame[column].max()}")
+        there = f"{column}s {frame[column].min()}..{frame[column].max()}"
+        raise SearchError(f"{column}={value}: there are {len(frame)} sub-networks, with {there} ({path})")
     row = rows.iloc[0].copy()
     row["architecture"] = json.loads(row["architecture"])
     return row

@@ -103,6 +103,17 @@ def test_a_table_of_layers_is_kept_like_any_other(net, folder, tmp_path):
     assert again.provenance["source"] == "phone"
 
 
+def test_numbers_that_several_layers_share_may_be_merged(net, folder):
+    architectures = net.space.sample(20, 5)
+    plain = import_latency(folder, net, PHONE).latency(architectures)
+    for file in folder.iterdir():
+        lines = ["shared: &first {count: 50, std: 0.01, mean: 7}"]
+        for name, entry in yaml.safe_load(file.read_text()).items():
+            lines.append(f"{json.dumps(name)}: {{<<: [*first, {{std: 9}}], mean: {entry['mean']!r}}}")
+        file.write_text("\n".join(lines))
+    np.testing.assert_array_equal(import_latency(folder, net, PHONE).latency(architectures), plain)
+
+
 def test_proxyless_tables_name_the_expansion_ratio(proxyless, tmp_path):
     (tmp_path / "t.yaml").write_text(yaml.safe_dump(layers(proxyless, 32, pool=30)))
     table = import_latency(tmp_path / "t.yaml", proxyless, PHONE)
@@ -117,6 +128,8 @@ def test_proxyless_tables_name_the_expansion_ratio(proxyless, tmp_path):
         (2, "  mean: -1", r"line 3, column 9: mean must be a number"),
         (2, "  mean: 0", r"line 3, column 9: mean must be above 0 ms"),
         (2, "  median: 1", r"line 2, column 3: AvgPool2D-input:\S+ has no mean"),
+        (2, "  <<: [3]", r"line 3, column 8: only mappings can be merged"),
+        (4, "<<:", "line 5, column 1: only the numbers of a layer can be merged"),
         (2, "  mean: [1", r"is not YAML: .*line 4"),
         (2, "  mean: [1]", r"line 3, column 9: mean must be a number"),
         (4, "? [a, b]\n:", "line 5, column 3: the name of a layer must be a text"),

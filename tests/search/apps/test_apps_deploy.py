@@ -87,7 +87,7 @@ def test_an_architecture_given_by_hand(app, found, tmp_path, form):
         (["format=torchscript"], ["unknown bundle format 'torchscript'", "onnx, openvino, torch_export"]),
         (["format={phone: onnx}"], ["format: unknown device 'phone'", "onnxruntime_cpu"]),
         (["where=latency@phone <= 5"], ["where: unknown device 'phone'", "onnxruntime_cpu"]),
-        (["rank=99"], ["rank=99", "0.."]),
+        (["rank=99"], ["rank=99: there are", "sub-networks, with ranks 0..", "front.csv"]),
         (["id=8"], ["id=8", "0..7"]),
         (["id=-1"], ["id=-1"]),
         (["where=latency <= 0.000001"], ["no sub-network of the front satisfies", "latency"]),
