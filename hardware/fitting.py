@@ -91,14 +91,18 @@ def left_out(sums: Values, traits: Mapping[str, Values], measured: Values, chose
     return predicted
 
 
-def errors(predicted: Values, measured: Values) -> dict[str, float]:
-    """`mape_percent`, `spearman` and `n_architectures`; empty for fewer than four architectures."""
-    if len(measured) < _FEWEST:
+def errors(predicted: Values, measured: Values, n_architectures: int | None = None) -> dict[str, float]:
+    """`mape_percent`, `spearman` and `n_architectures`; empty for fewer than four architectures.
+
+    `n_architectures` is the number of different ones, where some were measured several times.
+    """
+    n = len(measured) if n_architectures is None else n_architectures
+    if n < _FEWEST:
         return {}
     return {
         "mape_percent": float(np.mean(np.abs(predicted / measured - 1)) * 100),
         "spearman": spearman(measured, predicted),
-        "n_architectures": float(len(measured)),
+        "n_architectures": float(n),
     }
 
 

@@ -116,7 +116,7 @@ class LatencyPredictor(Saved):
             half = np.arange(len(rows)) % 2 == 0
             first, second = (_scale(predicted[part], latencies_ms[part]) for part in (half, ~half))
             by_others = np.where(half, second, first)  # each half is scaled by what the other one gave
-            error = fitting.errors(predicted * by_others, latencies_ms)
+            error = fitting.errors(predicted * by_others, latencies_ms, len(np.unique(rows, axis=0)))
             error |= {"n_set_aside": float((~kept).sum())} if error else {}
             scale = _scale(predicted, latencies_ms)
         return cls(device, space, description, rows, latencies_ms, kept, dict(provenance or {}), error, scale)

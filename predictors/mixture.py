@@ -53,7 +53,8 @@ class Mixture:
         constant: of the linear model, shape ().
         slopes: of the logarithms of the sources, shape (n_sources,).
         tilts: of the parts, shape (n_parts,).
-        left_out: what a fit without a row says of it, shape (n,); empty for fewer than four rows.
+        left_out: what a fit without a row, and those equal to it, says of it, shape (n,); empty for fewer than four
+            distinct rows.
     """
 
     powers: Floats
@@ -70,11 +71,11 @@ class Mixture:
 
         Sources should have a median near 1, and parts mean 0 and standard deviation 1, over all that may be asked for.
         """
-        n, drawn = len(targets), _drawn(sources.shape[1], seed)
-        left_out = np.zeros(0)
-        if n >= FEWEST_TO_LEAVE_OUT:
-            left_out, fold = np.empty(n), np.arange(n) % N_FOLDS
-            for k in range(min(n, N_FOLDS)):
+        drawn, left_out = _drawn(sources.shape[1], seed), np.zeros(0)
+        row = _distinct(np.hstack([sources, parts]))
+        if row.max() + 1 >= FEWEST_TO_LEAVE_OUT:
+            left_out, fold = np.empty(len(targets)), row % N_FOLDS
+            for k in range(fold.max() + 1):
                 member = cls._of(drawn, sources[fold != k], parts[fold != k], targets[fold != k])
                 left_out[fold == k] = member.predict(sources[fold == k], parts[fold == k])
         return replace(cls._of(drawn, sources, parts, targets), left_out=left_out)
@@ -149,6 +150,12 @@ def most_telling(sources: Floats, parts: Floats, n: int, among: NDArray[np.int64
 class _Drawn(NamedTuple):
     powers: Floats
     weights: Floats
+
+
+def _distinct(rows: Floats) -> NDArray[np.int64]:
+    """Number of each row [n], from 0 in order of appearance; equal rows have the same."""
+    _, first, group = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    return np.asarray(np.argsort(np.argsort(first))[group.reshape(-1)])
 
 
 def _drawn(n_sources: int, seed: int) -> _Drawn:

@@ -63,7 +63,7 @@ def transfer(
     Args:
         sources: latency models of known devices (tables, imported measurements), all of one space.
         device: the new one.
-        architectures: what was measured, best those that `choose_measurements` chose.
+        architectures: what was measured, best those that `choose_measurements` chose; any may be there several times.
         latencies_ms: their latencies on it, shape (n_architectures,).
         provenance: of the measurements, as JSON-compatible data.
         seed: of the sample of architectures that stands for the space.
@@ -91,5 +91,5 @@ def transfer(
         "n_measurements": len(own),
         "fitted": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    error = fitting.errors(mixture.left_out, measured) if len(mixture.left_out) else {}
+    error = fitting.errors(mixture.left_out, measured, len(set(own))) if len(mixture.left_out) else {}
     return TransferredLatency(device, basis, mixture, own, measured, origin, error)

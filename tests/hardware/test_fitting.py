@@ -22,7 +22,7 @@ def predicted(correction, sums, traits):
     return correction.of_blocks(sums, traits) + correction.intercept
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10_000))
 def test_affine_data_need_no_traits(seed):
     sums, traits, measured = made_up(24, seed)
@@ -31,7 +31,7 @@ def test_affine_data_need_no_traits(seed):
     assert (correction.slope, correction.intercept) == pytest.approx((0.9, 0.4))
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10_000))
 def test_what_calls_cost_is_found(seed):
     sums, traits, measured = made_up(24, seed, per_call=-0.12, noise=0.002)

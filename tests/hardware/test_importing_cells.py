@@ -75,6 +75,7 @@ def test_files_of_spreadsheets_are_read(net, tmp_path, delimiter, decimal):
     model = import_latency(tmp_path / "t.csv", net, PHONE)
     np.testing.assert_allclose(model.latencies_ms, [*latencies, *latencies[:5]], atol=1e-6)
     assert model.error["mape_percent"] < 30
+    assert model.error["n_architectures"] == 30
 
 
 def test_decimal_commas_between_commas_are_named(net, tmp_path):

@@ -102,6 +102,17 @@ def test_a_disturbed_measurement_hardly_counts(sources):
     assert error_percent(transfer(sources, NEW, chosen, measured), unseen, truth) < undisturbed + 1
 
 
+def test_what_was_measured_several_times_does_not_vouch_for_itself(sources):
+    """The error is that on other architectures, which a few cannot tell however often they are measured."""
+    few = choose_measurements(sources, 3)
+    assert transfer(sources, NEW, few * 4, milliseconds(few * 4, 0.8, 0.7)).error == {}
+    some = choose_measurements(sources, 6)
+    truth = milliseconds(some, 0.8, 0.7, 1.2)
+    once, often = (transfer(sources, NEW, some * n, np.tile(truth, n)) for n in (1, 5))
+    assert often.error["n_architectures"] == 6
+    assert often.error["mape_percent"] > 0.3 * once.error["mape_percent"]
+
+
 @settings(max_examples=8, deadline=None)
 @given(scale=st.floats(1e-3, 1e4), which=st.integers(0, 2), n=st.integers(1, 12))
 def test_a_scaled_copy_of_a_known_device_is_recognised(sources, scale, which, n):
