@@ -57,7 +57,8 @@ class Baseline:
         if not device:
             return self
         view = self.problem.view(device)
-        return replace(self, problem=view.problem, values=self.values[view.columns])
+        values = self.values[view.columns]
+        return replace(self, problem=view.problem, values=values, remark=self.remark if np.isnan(values).any() else "")
 
     def value(self, name: str) -> float:
         """Its value of an objective; NaN where unknown."""

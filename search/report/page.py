@@ -103,13 +103,15 @@ def headline(result: Result) -> list[tuple[str, str, str]]:
     """Key figures of the whole search: label, value, remark."""
     history = result.history
     before, n_failed = history.n_known_before, int(np.count_nonzero(~history.measured))
+    failed = [f"{n_failed / len(history):.1%} of all"] if n_failed else []
+    failed += [f"{n_partial:,} more on one of the devices"] if (n_partial := len(result.partial)) else []
     n_batches = len(np.unique(history.batches[history.batches >= 0]))
     remark = f"in {n_batches:,} batch{'' if n_batches == 1 else 'es'}" + (
         f", {before:,} known before" if before else ""
     )
     return [
         ("evaluations", f"{len(history) - before:,}", remark),
-        ("failed", f"{n_failed:,}", f"{n_failed / len(history):.1%} of all" if n_failed else "none"),
+        ("failed", f"{n_failed:,}", ", ".join(failed) or "none"),
     ]
 
 

@@ -44,6 +44,7 @@ class Section:
         constraints: as text.
         n_front: number of architectures on the front.
         n_violating: number of measured architectures that violate a constraint.
+        n_failed: number of architectures that are not measured.
         has_chosen: whether any architecture is pointed out.
         single: whether only one objective has a goal, so that there is no front.
         front_panels: diagrams of the front.
@@ -64,6 +65,7 @@ class Section:
     constraints: list[str]
     n_front: int
     n_violating: int
+    n_failed: int
     has_chosen: bool
     single: bool
     front_panels: list[Panel]
@@ -97,6 +99,7 @@ class Section:
             [str(constraint) for constraint in result.history.constraints],
             len(front),
             int(np.count_nonzero(result.history.measured & ~result.history.feasible)),
+            int(np.count_nonzero(~result.history.measured)),
             bool(chosen),
             len(result.history.problem.targets) == 1,
             panels,

@@ -260,6 +260,8 @@ def test_what_fails_on_one_device_serves_the_others_and_the_predictors(ten, near
     )
     page = write_report(result, tmp_path, title="")["report.html"].read_text()
     assert page.count("too large for b") == 6
+    assert page.count("6 failed, not shown") == 1
+    assert "6 more on one of the devices" in page
 
 
 def test_settings_of_a_tactic_are_those_that_it_takes():
