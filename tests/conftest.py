@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -10,12 +11,32 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # tests share their cores with others, as machines of CI do: waiting threads give theirs away
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 SHARED = Path(__file__).parents[2] / "shared"
 SSH_SERVER = Path(__file__).parent / "ssh_server.py"
+
+# every run draws the same examples, however busy the machine is; `--hypothesis-profile=default` draws others
+settings.register_profile(
+    "repeatable", derandomize=True, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("repeatable")
+
+
+def pytest_configure():
+    """What shells start in the background ignores Ctrl-C, and so would all that tests start and interrupt."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """Fresh layers have the same weights in any selection and order of the tests."""
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.manual_seed(0)
 
 
 def pytest_collection_finish():
@@ -60,9 +81,8 @@ def loopback(tmp_path_factory):
         pytest.skip("needs the ssh command")
     folder = tmp_path_factory.mktemp("sshd")
     with subprocess.Popen([sys.executable, str(SSH_SERVER), str(folder)], stdin=subprocess.PIPE) as process:
-        for _ in range(200):
-            if (folder / "port").exists():
-                break
-            time.sleep(0.05)
+        while not (folder / "port").exists():
+            assert process.poll() is None, "the SSH server ended instead of serving"
+            time.sleep(0.02)
         yield Loopback(folder)
         process.stdin.close()

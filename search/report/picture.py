@@ -14,6 +14,7 @@ from search.result import Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
 _FRONT = "#d9480f"
@@ -40,7 +41,7 @@ def front_png(result: Result, title: str, baseline: Baseline | None = None) -> b
     n_rows = math.ceil(n_panels / n_columns)
     size = (7.4, 4.8) if n_panels == 1 else (0.8 + 3.9 * n_columns, 0.9 + 3.3 * n_rows)
     figure = Figure(figsize=size, dpi=150, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
-    FigureCanvasAgg(figure)
+    canvas = FigureCanvasAgg(figure)
     axes = list(figure.subplots(n_rows, n_columns, squeeze=False).ravel())
     for axis, (device, view, pair) in zip(axes, panels, strict=False):
         shown = quantities(view)
@@ -54,7 +55,7 @@ def front_png(result: Result, title: str, baseline: Baseline | None = None) -> b
     for axis in axes[n_panels:]:
         figure.delaxes(axis)
     _decorate(figure, axes[:n_panels], result, title)
-    return _png(figure)
+    return _png(canvas)
 
 
 def _scatter(axis: "Axes", result: Result, x: Quantity, y: Quantity, line: bool) -> None:
@@ -125,9 +126,9 @@ def _plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _png(figure: "Figure") -> bytes:
+def _png(canvas: "FigureCanvasAgg") -> bytes:
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # names may hold any character
-        figure.savefig(buffer, format="png")
+        canvas.print_png(buffer)  # draws once, where `savefig` draws a first time for the layout alone
     return buffer.getvalue()

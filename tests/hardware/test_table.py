@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -57,9 +58,12 @@ def test_latency_is_the_corrected_sum_of_the_blocks(net, table):
     np.testing.assert_allclose(table.latency(architectures), slope * np.array(expected) + intercept)
 
 
-def test_the_largest_sub_network_is_slower_than_the_smallest(net, table):
-    smallest, largest = table.latency([net.smallest, net.largest])
-    assert largest > smallest
+def test_a_network_takes_what_its_blocks_take_and_a_call(net, exact):
+    table = LatencyTable.build(net, exact(), n_probes=6, n_held_out=5, protocol=QUICK, progress=False)
+    assert table.empty_call_ms == pytest.approx(0.005)
+    assert (table.correction.slope, table.correction.intercept) == pytest.approx((1, 0.005), rel=1e-4)
+    unseen = net.space.sample(20, 5)
+    np.testing.assert_allclose(table.latency(unseen), 0.005 + 2e-6 * net.costs(unseen)["macs"], rtol=1e-4)
 
 
 def test_a_saved_table_answers_alike_without_the_super_network(net, table, tmp_path):
@@ -113,12 +117,10 @@ def test_a_table_says_of_which_super_network_it_is_not(net, table):
 
 
 def test_look_up_is_vectorised(net, table):
-    import time
-
     architectures = net.space.sample(500, 3) * 200
     start = time.process_time()
     assert table.latency(architectures).shape == (100_000,)
-    assert time.process_time() - start < 1.0
+    assert time.process_time() - start < 3  # it takes 0.06 s; one by one they would take 25 s
 
 
 class Killed(BaseException):
@@ -195,7 +197,7 @@ def test_of_two_builds_of_one_table_the_second_waits_and_measures_nothing(net, t
     monkeypatch.setattr(hardware.building, "measure_interleaved", None)
     with ThreadPoolExecutor() as pool, alone(path, lambda *_: None):
         found = pool.submit(second)
-        assert waits.wait(30)
+        assert waits.wait(120)
         table.save(path)
         assert not found.done()
     assert found.result().blocks == table.blocks
@@ -310,8 +312,8 @@ def test_probes_include_the_extremes_and_spread_in_between(net, table):
     assert np.diff(macs).max() < 0.5 * np.ptp(macs)
 
 
-def test_held_out_probes_tell_the_error_and_are_not_fitted_to(net):
-    table = LatencyTable.build(net, DEVICE, n_probes=5, n_held_out=6, protocol=QUICK, progress=False)
+def test_held_out_probes_tell_the_error_and_are_not_fitted_to(net, exact):
+    table = LatencyTable.build(net, exact("uneven"), n_probes=5, n_held_out=6, protocol=QUICK, progress=False)
     held_out = [probe for probe in table.probes if probe.held_out]
     fitted = [probe for probe in table.probes if not probe.held_out]
     assert len(held_out) == 6
@@ -319,6 +321,7 @@ def test_held_out_probes_tell_the_error_and_are_not_fitted_to(net):
     measured = np.array([probe.measured_ms for probe in held_out])
     predicted = table.latency([probe.architecture for probe in held_out])
     assert table.error["mape_percent"] == pytest.approx(np.mean(np.abs(predicted / measured - 1)) * 100)
+    assert table.error["mape_percent"] > 0.1
     assert table.error["spearman"] == pytest.approx(spearmanr(predicted, measured).statistic)
     sums = table.block_sum([probe.architecture for probe in fitted])
     assert (sums > 0).all()
@@ -355,11 +358,9 @@ def test_whole_sub_networks_may_be_named_as_their_authors_do_and_need_not_fit_in
         measure_end_to_end(small_net, small_net.largest, DEVICE)
 
 
-def test_latencies_are_of_the_whole_batch(net):
-    architectures = [net.largest]
-    one = measure_end_to_end(net, architectures, Device("one", "onnxruntime"), QUICK)[0]
-    eight = measure_end_to_end(net, architectures, Device("eight", "onnxruntime", batch_size=8), QUICK)[0]
-    assert eight.median_ms > 2 * one.median_ms
+def test_latencies_are_of_the_whole_batch(net, exact):
+    one, eight = (measure_end_to_end(net, [net.largest], exact(batch_size=n), QUICK)[0].median_ms for n in (1, 8))
+    assert eight - 0.005 == pytest.approx(8 * (one - 0.005), rel=1e-4)
 
 
 @pytest.mark.slow

@@ -70,8 +70,8 @@ class Product(nn.Module):
     [
         (lambda width: nn.Sequential(nn.Linear(32, width)), (256,)),
         (lambda width: nn.Linear(32, width), (256,)),
-        (lambda width: nn.Linear(32, width), (8, 512)),
-        (Product, (8, 512)),
+        (lambda width: nn.Linear(32, width), (8, 8192)),
+        (Product, (8, 8192)),
     ],
     ids=["one architecture", "one architecture without children", "no children", "children that are not called"],
 )

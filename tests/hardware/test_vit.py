@@ -38,7 +38,8 @@ def task():
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "torch"])
-def test_a_table_holds_every_block_and_orders_the_ends(net, backend):
+def test_a_table_holds_every_block_and_orders_the_ends(backend):
+    net = supernet.create("vit", **SETTINGS | {"hidden_sizes": (16, 256), "mlp_sizes": (16, 1024)}).eval()
     table = LatencyTable.build(net, Device("here", backend), n_probes=4, protocol=QUICK, progress=False)
     assert table.complete
     assert len(table.blocks) == 2 * 2 * 2 + 3 * 2  # layers by width, heads and neurons; patches, norm, head by width

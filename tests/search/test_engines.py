@@ -105,6 +105,14 @@ def running(process):
     return not (stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
+def wait_until(happened, seconds=120):
+    """Fails if something does not happen within a time that is ample on any machine."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def errors_by_kernel(result):
     """Error, or "", by the first kernel size."""
     rows = zip(result.frame["architecture"], result.frame["error"].fillna(""), strict=True)
@@ -127,11 +135,11 @@ def test_a_closure_can_be_sent(space, engine):
 
 def test_what_crashes_or_hangs_costs_one_measurement(space, measures, engine, log):
     accidents = {3: "kill", 5: "hang"}
-    timed = engine(2, timeout=0.5)
+    timed = engine(2, timeout=2)
     result = searched(space, measures.Logged(log, accidents), timed, budget=8, batch_size=8, seed=SEED)
     assert errors_by_kernel(result) == {
         3: "accuracy: the worker was killed by SIGKILL",
-        5: "accuracy: not measured within the timeout of 0.5 s",
+        5: "accuracy: not measured within the timeout of 2 s",
         7: "",
     }
     assert len(lines(log)) == len({architecture for _, architecture in lines(log)}) == 8
@@ -349,16 +357,12 @@ def test_workers_do_not_outlive_a_search_that_is_stopped(measures, log, tmp_path
     path = os.pathsep.join(map(str, (tmp_path, Path(__file__).parents[2])))
     command = [sys.executable, "-c", INTERRUPTED, str(log), str(tmp_path / "s.sqlite")]
     process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not (log.exists() and len(lines(log)) >= 5):
-        time.sleep(0.02)
+    wait_until(lambda: log.exists() and len(lines(log)) >= 5 and len({worker for worker, _ in lines(log)}) == 2)
     process.send_signal(sent)
-    assert process.wait(30) != 0
-    time.sleep(0.5)
+    assert process.wait(120) != 0
     workers = {int(worker) for worker, _ in lines(log)}
     assert len(workers) == 2
-    for worker in workers:
-        assert not running(worker)
+    wait_until(lambda: not any(map(running, workers)))
     with Store(tmp_path / "s.sqlite") as store:
         assert len(lines(log)) - 2 <= len(store.measurements()) <= len(lines(log))
 

@@ -156,18 +156,34 @@ def test_a_search_stopped_anywhere_loses_nothing(
 
 def test_searches_of_one_study_side_by_side_share_the_work(tmp_path):
     """Threads stand for processes: each has its own connection."""
-    calls, results = [[], [], []], [None] * 3
+    calls, results, settings = [[], [], []], [None] * 3, {"tactic": "nsga2", "budget": 30, "batch_size": 6}
+    under_way, others_done = threading.Event(), threading.Event()
+
+    class Paused(list):
+        """The first search rests within its tenth measurement until the others are done."""
+
+        def append(self, call):
+            super().append(call)
+            if len(self) == 10:
+                under_way.set()
+                others_done.wait(240)
+
+    calls[0] = Paused()
 
     def one(number):
-        settings = {"tactic": "nsga2", "budget": 30, "batch_size": 6}
         results[number] = searched(tmp_path / "s.sqlite", calls[number], **settings).frame
 
-    threads = [threading.Thread(target=one, args=(number,)) for number in range(3)]
-    for thread in threads:
+    first, *others = (threading.Thread(target=one, args=(number,), daemon=True) for number in range(3))
+    first.start()
+    assert under_way.wait(120)
+    for thread in others:
         thread.start()
-    for thread in threads:
+    for thread in others:
         thread.join()
+    others_done.set()
+    first.join()
     assert results[0].equals(results[1])
     assert results[0].equals(results[2])
+    assert len(calls[0]) == 10
+    assert not set(calls[0][:9]) & {*calls[1], *calls[2]}
     assert len({call for listed in calls for call in listed}) == 30
-    assert sum(map(len, calls)) < 3 * 30

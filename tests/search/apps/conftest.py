@@ -3,10 +3,13 @@ import io
 import logging
 import sys
 from dataclasses import dataclass
+from unittest.mock import patch
 
 import absl.logging
 import pytest
+from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
 
 import search.apps
 
@@ -28,9 +31,12 @@ def run_in_process(name, *arguments):
     handlers, level = root.handlers[:], root.level
     GlobalHydra.instance().clear()
     sys.argv = [f"supernet-{name}", *map(str, arguments)]
+    mode = RunMode.MULTIRUN if "-m" in arguments else RunMode.RUN
     try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            getattr(search.apps, name)()
+        # Hydra composes all settings twice, first to learn whether a configuration asks for a multirun: here none does
+        with patch.object(Hydra, "get_mode", lambda *_, **__: mode, create=True):
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                getattr(search.apps, name)()
     except SystemExit as exit_:
         code = exit_.code or 0
     finally:
