@@ -36,7 +36,7 @@ def pytest_configure():
 def pytest_runtest_setup():
     """Fresh layers have the same weights in any selection and order of the tests."""
     if (torch := sys.modules.get("torch")) is not None:
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
 
 
 def pytest_collection_finish():

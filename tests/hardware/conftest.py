@@ -40,6 +40,6 @@ class Steady(Runner):
 def exact():
     """A function that makes such devices, which are known while the tests of a module run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(backends._BACKENDS, "counted", Counted)
-        patch.setitem(backends._BACKENDS, "uneven", Uneven)
+        patch.setitem(backends._backends.known, "counted", Counted)
+        patch.setitem(backends._backends.known, "uneven", Uneven)
         yield lambda backend="counted", **settings: Device("exact", backend, **settings)

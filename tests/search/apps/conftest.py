@@ -31,12 +31,11 @@ def run_in_process(name, *arguments):
     handlers, level = root.handlers[:], root.level
     GlobalHydra.instance().clear()
     sys.argv = [f"supernet-{name}", *map(str, arguments)]
-    mode = RunMode.MULTIRUN if "-m" in arguments else RunMode.RUN
     try:
-        # Hydra composes all settings twice, first to learn whether a configuration asks for a multirun: here none does
-        with patch.object(Hydra, "get_mode", lambda *_, **__: mode, create=True):
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                getattr(search.apps, name)()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), contextlib.ExitStack() as stack:
+            if "-m" not in arguments:  # to learn that no configuration asks for a multirun, Hydra composes all twice
+                stack.enter_context(patch.object(Hydra, "get_mode", lambda *_, **__: RunMode.RUN, create=True))
+            getattr(search.apps, name)()
     except SystemExit as exit_:
         code = exit_.code or 0
     finally:
