@@ -50,6 +50,24 @@ def pytest_sessionfinish():
     gc.unfreeze()
 
 
+@pytest.fixture(scope="session")
+def takes_seconds():
+    """A function that tells whether some work takes no more processor time than stated, on an undisturbed machine.
+
+    On others it may take four times as long, in the best of three tries.
+    """
+
+    def within(stated, work):
+        for _ in range(3):
+            start = time.process_time()
+            work()
+            if time.process_time() - start < 4 * stated:
+                return True
+        return False
+
+    return within
+
+
 @pytest.fixture
 def shared():
     """The folder of reference data beside the checkout; tests that need it are skipped where it is absent."""
