@@ -81,11 +81,14 @@ class Measurement:
 
     @classmethod
     def from_description(cls, record: Mapping[str, Any]) -> Measurement:
-        """The measurement that `describe` described."""
+        """The measurement that `describe` described; KeyError, TypeError or ValueError for anything else."""
+        median, repeats, stable = record["median_ms"], record["repeats"], record["stable"]
         low, first, third, high = record["quantiles_ms"]
-        interval = record.get("interval_ms") or _UNKNOWN
-        quantiles = (low, first, third, high)
-        return cls(record["median_ms"], quantiles, record["repeats"], record["stable"], (interval[0], interval[1]))
+        start, end = record.get("interval_ms") or _UNKNOWN
+        for number in (median, repeats, low, first, third, high, start, end):
+            if isinstance(number, bool) or not isinstance(number, (int, float)):
+                raise TypeError(f"{number!r} is not a number")
+        return cls(median, (low, first, third, high), repeats, bool(stable), (start, end))
 
 
 def _short(value: float) -> float:

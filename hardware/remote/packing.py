@@ -40,7 +40,7 @@ PROBE = "probe-"
 TABLE = "table.json"
 """The table without measurements: stays here when the bundle is copied."""
 
-FORMAT = {"format": "supernet-search profile bundle", "version": 2}
+FORMAT = {"format": "supernet-search profile bundle", "version": 3}
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _PROGRAM: dict[str, ModuleType] = {
@@ -127,6 +127,7 @@ def write_profile_bundle(
             "device": device.describe(),
             "protocol": asdict(protocol or Protocol()),
             "models_sha256": ledger.digest_of(partial / MODELS),
+            "table_sha256": ledger.digest_of(partial / TABLE),
             "inputs": described,
             "groups": _groups(net, table, traits, group, int(memory_mb * 1e6 / 2)),
         }

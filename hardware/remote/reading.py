@@ -61,13 +61,17 @@ def _opened(
     results = folder / RESULTS if results is None else Path(results)
     manifest = read_manifest(folder)
     records = _records(results, digest_of(folder / MANIFEST))
-    groups = records[1:]
-    if len(groups) < len(manifest["groups"]):
+    groups, n_groups = records[1:], len(manifest["groups"])
+    if [group.get("index") for group in groups] != list(range(min(len(groups), n_groups))):
+        raise TableError(f"{results} holds other groups than this bundle: measure again")
+    if len(groups) < n_groups:
         raise TableError(
-            f"{results} holds {len(groups)} of {len(manifest['groups'])} groups: run `python3 profile.py` on the "
+            f"{results} holds {len(groups)} of {n_groups} groups: run `python3 profile.py` on the "
             "device again, it measures the others"
         )
     table = LatencyTable.load(folder / TABLE)
+    if digest_of(folder / TABLE) != manifest["table_sha256"]:
+        raise TableError(f"{folder / TABLE} was changed, or is of another bundle: write the bundle again")
     table = replace(table, provenance={key: records[0][key] for key in _MACHINE})
     measured = []
     for line, (record, names) in enumerate(zip(groups, manifest["groups"], strict=True), start=2):

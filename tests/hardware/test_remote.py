@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from hardware import Device, DeviceError, LatencyTable, Protocol, TableError
 from hardware.remote import Host, RemoteError, read_measurements, read_profile, write_profile_bundle
-from hardware.remote.templates.ledger import Ledger, LedgerError
+from hardware.remote.templates.ledger import Ledger, LedgerError, digest_of
 from supernet.families.mobilenetv3 import ElasticMobileNetV3, Stage
 
 QUICK = Protocol(rounds=3, most_rounds=4, sample_ms=0.2)
@@ -207,6 +207,40 @@ def test_tampered_results_are_rejected(measured, tmp_path, tamper):
     changed.write_bytes(b"".join(line + b"\n" for line in lines))
     with pytest.raises(TableError, match=r"results\.jsonl"):
         read_profile(measured, changed)
+
+
+def _one(records):
+    return next(iter(records[1]["measurements"].values()))
+
+
+FORGED = {
+    "no number": lambda records: _one(records).update(median_ms="fast"),
+    "no interval": lambda records: _one(records).update(interval_ms=[1.0]),
+    "NaN": lambda records: _one(records).update(median_ms=float("nan")),
+    "a group twice": lambda records: records.append(records[-1]),
+    "another group": lambda records: records[1].update(index=1),
+    "no measurements": lambda records: records[1].update(measurements=None),
+}
+
+
+@pytest.mark.parametrize("forge", FORGED.values(), ids=FORGED.keys())
+def test_results_that_make_no_sense_are_rejected_however_well_sealed(measured, tmp_path, forge):
+    root = digest_of(measured / "manifest.json")
+    records = Ledger(measured / "results.jsonl", root).read()
+    forge(records)
+    ledger = Ledger(tmp_path / "results.jsonl", root)
+    for record in records:
+        ledger.append(record)
+    with pytest.raises(TableError, match=r"results\.jsonl"):
+        read_profile(measured, tmp_path / "results.jsonl")
+
+
+def test_a_table_that_was_changed_here_is_rejected(measured, tmp_path):
+    bundle = shutil.copytree(measured, tmp_path / "bundle")
+    text = (bundle / "table.json").read_text()
+    (bundle / "table.json").write_text(text.replace('"threads":1', '"threads":4'))
+    with pytest.raises(TableError, match=r"table\.json was changed"):
+        read_profile(bundle)
 
 
 def test_results_of_another_bundle_are_rejected(net, measured, tmp_path):
