@@ -153,10 +153,11 @@ def _watch(stack: ExitStack, use: Use, memo: Memo | None) -> None:
 
 
 def count_macs(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any] | None = None) -> int:
-    """Multiply-accumulates of `model(*args, **kwargs)`, by PyTorch's flop counter; works on the meta device."""
-    with FlopCounterMode(display=False) as counter, WithoutValues(), torch.no_grad(), _frozen(model):
+    """Multiply-accumulates of `model(*args, **kwargs)`, by PyTorch's flop counter; quickest on the meta device."""
+    linear = WithoutValues()
+    with FlopCounterMode(display=False) as counter, linear, torch.no_grad(), _frozen(model):
         model(*args, **(kwargs or {}))
-    return int(counter.get_total_flops()) // 2
+    return int(counter.get_total_flops()) // 2 + linear.macs
 
 
 @contextmanager

@@ -19,7 +19,6 @@ _ELEMENTWISE = {
 } | {functional.layer_norm, functional.softmax, Tensor.masked_fill_}
 _BINARY = {getattr(Tensor, name) for name in ("__add__", "__mul__", "__sub__", "add", "mul", "sub")}
 _SHAPES: dict[Callable[..., Any], Callable[..., list[int]]] = {
-    functional.linear: lambda x, weight, *_: [*x.shape[:-1], weight.shape[0]],
     functional.embedding: lambda tokens, weight, *_: [*tokens.shape, weight.shape[1]],
     functional.scaled_dot_product_attention: lambda queries, _, values, *__: [*queries.shape[:-1], values.shape[-1]],
 }
@@ -40,13 +39,15 @@ class WithoutValues(TorchFunctionMode):
 
     Args:
         on_meta: also makes new tensors on the meta device (as `torch.device("meta")` does, more quickly).
-        counted: leaves linear layers and attention to PyTorch, whose counters see them; False: only shapes are worked
-            out.
+        counted: leaves attention to PyTorch, whose counters see it; False: only shapes are worked out.
+
+    Attributes:
+        macs: multiply-accumulates of the linear layers so far, which such counters do not see.
     """
 
     def __init__(self, on_meta: bool = False, counted: bool = True) -> None:
         super().__init__()
-        self.on_meta, self.counted = on_meta, counted
+        self.on_meta, self.counted, self.macs = on_meta, counted, 0
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -57,10 +58,13 @@ class WithoutValues(TorchFunctionMode):
             tensor = args[0] if args else kwargs.get("tensor", kwargs.get("input"))
             if isinstance(tensor, Tensor) and tensor.is_meta:
                 return tensor if func in _FILLS else tensor.detach()
-        if not self.counted and len(args) > 1 and isinstance(second := args[1], Tensor) and second.is_meta:
-            if func in _SHAPES:
+        if len(args) > 1 and isinstance(second := args[1], Tensor) and second.is_meta:
+            if func is functional.linear and args[0].shape[-1:] == second.shape[1:]:  # else PyTorch says what is wrong
+                self.macs += args[0].numel() * second.shape[0]
+                return second.new_empty([*args[0].shape[:-1], second.shape[0]])
+            if func in _SHAPES and not self.counted:
                 return second.new_empty(_SHAPES[func](*args))
-            if func in _BINARY and isinstance(first := args[0], Tensor):
+            if not self.counted and func in _BINARY and isinstance(first := args[0], Tensor):
                 if first.shape == second.shape and first.dtype == second.dtype and first.device == second.device:
                     return second.new_empty(second.shape)
         if func is Tensor.__bool__ and args[0].is_meta:

@@ -2,11 +2,30 @@
 
 import runpy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import pytest
+
+import supernet.tasks
+from hardware import LatencyTable, Protocol
 from supernet import SearchSpace
 
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def less_to_do(monkeypatch):
+    """A part of the handwritten digits, and short measurements of few sub-networks."""
+    digits = supernet.tasks.digits
+
+    def few(**settings):
+        task = digits(**settings | {"n_calibration": 64})
+        return replace(task, splits={name: images.subset(range(200)) for name, images in task.splits.items()})
+
+    monkeypatch.setattr(supernet.tasks, "digits", few)
+    quick = {"n_probes": 4, "n_held_out": 4, "protocol": Protocol(rounds=6, most_rounds=12)}
+    monkeypatch.setattr(LatencyTable, "build", partial(LatencyTable.build, **quick))
 
 
 def test_a_custom_super_network_is_searched_and_deployed(tmp_path, monkeypatch):

@@ -125,8 +125,8 @@ class Killed(BaseException):
     pass
 
 
-def test_a_killed_build_goes_on_and_measures_no_block_twice(net, tmp_path, monkeypatch):
-    path = tmp_path / "table.json"
+def test_a_killed_build_goes_on_and_measures_no_block_twice(tmp_path, monkeypatch):
+    net, path = tiny_net(resolutions=(16,)), tmp_path / "table.json"
     monkeypatch.setattr(hardware.building, "_MOST_BLOCKS", 8)
 
     def stop_after_two_chunks(what, done, total):

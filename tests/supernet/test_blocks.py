@@ -1,11 +1,13 @@
 """Blocks of networks that are called with keywords, and more than once, within one inference."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
 from supernet import Choice, SearchSpace, SuperNetwork
+from supernet.blocks import count_macs
 
 N_STEPS = 3
 
@@ -104,3 +106,11 @@ def test_a_block_called_with_positional_tensors_once_is_the_module_itself(net):
     block = next(block for block in net.inference_map.cover() if block.slot == "encode")
     ((_, use),) = net.inference_map.uses([block])
     assert use.module is use.modules[0]
+
+
+@pytest.mark.parametrize("shape", [(7,), (2, 7), (2, 3, 5, 7)])
+def test_linear_layers_count_on_the_meta_device_as_elsewhere(shape):
+    model = nn.Sequential(nn.Linear(7, 4), nn.ReLU(), nn.Linear(4, 3, bias=False))
+    n_rows = int(np.prod(shape[:-1]))
+    assert count_macs(model, (torch.zeros(shape),)) == n_rows * (7 * 4 + 4 * 3)
+    assert count_macs(model.to("meta"), (torch.zeros(shape, device="meta"),)) == n_rows * (7 * 4 + 4 * 3)

@@ -24,7 +24,8 @@ def write_images(folder, n, classes=("n01", "n02", "n03"), seed=0):
         (folder / name).mkdir(parents=True)
         for i in range(n):
             pixels = rng.integers(0, 256, (20 + index, 31 - i % 3, 3), dtype=np.uint8)
-            Image.fromarray(pixels).resize((330 - 7 * i, 240 + 3 * i)).save(folder / name / f"{i}.png")
+            image = Image.fromarray(pixels).resize((330 - 7 * i, 240 + 3 * i))
+            image.save(folder / name / f"{i}.png", compress_level=1)
 
 
 @pytest.fixture
