@@ -10,6 +10,11 @@ _WORD = re.compile(r"[a-z]+")
 
 _WITHOUT_VALUE = ("-m", "--multirun")
 
+_OPTIONS = (
+    "--help --hydra-help --version --cfg --resolve --package --run --multirun --shell-completion --config-path "
+    "--config-name --config-dir --experimental-rerun --info"
+).split()
+
 _WITH_PATH = ("--config-dir", "-cd", "--config-path", "-cp")
 
 
@@ -23,7 +28,14 @@ def prepared(arguments: Sequence[str], *, acts: bool = False) -> list[str]:
         arguments: of the command line, without the program.
         acts: whether the application has a setting `action`, which a word by itself stands for, as in
             `supernet-profile bundle`.
+
+    Raises ValueError for an option that Hydra does not have.
     """
+    for argument, value in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, given, inline = argument.partition("=")
+        if name.startswith("--") and not any(option.startswith(name) for option in _OPTIONS):
+            meant = inline if given else "..." if value.startswith("-") or "=" in value else value or "..."
+            raise ValueError(f"there is no option {name}: settings are written without dashes, {name[2:]}={meant}")
     before = ["", *arguments]
     arguments = [
         f"action={a}" if acts and _WORD.fullmatch(a) and (b in _WITHOUT_VALUE or not b.startswith("-")) else a

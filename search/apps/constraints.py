@@ -24,7 +24,10 @@ def parsed(text: str | Sequence[str] | None) -> dict[str, tuple[str, float]]:
     for term in terms:
         match = _TERM.fullmatch(term)
         if match is None:
-            raise ConstraintError(f"cannot read the constraint {term.strip()!r}: write it as in 'latency <= 5'")
+            raise ConstraintError(
+                f"cannot read the constraint {term.strip()!r}: write a name, <= or >=, and a number without a unit, "
+                "as in 'latency <= 5'"
+            )
         name, operator, bound = match.groups()
         if name in constraints:
             raise ConstraintError(f"{name} has two constraints in {text!r}: one for each objective")

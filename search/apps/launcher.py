@@ -34,8 +34,8 @@ def launch(name: str) -> None:
     helping.register()
     if "" not in sys.path:
         sys.path.append("")  # classes that a configuration names may stand in the folder that it is run in
-    sys.argv[1:] = prepared(sys.argv[1:], acts=name in _ACTING)
     try:
+        sys.argv[1:] = prepared(sys.argv[1:], acts=name in _ACTING)
         with _errors_passed_on():
             hydra.main(version_base="1.3", config_path="pkg://conf", config_name=name)(_job(name, mistakes))()
     except _MISTAKES as error:

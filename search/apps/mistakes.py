@@ -47,8 +47,8 @@ def _missing_config(error: MissingConfigException) -> str:
     if not group:
         return _first_line(error)
     options = list(error.options or ())
-    close = difflib.get_close_matches(option, options, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
+    close = difflib.get_close_matches(option, options, n=2)
+    hint = f"; did you mean {' or '.join(close)}?" if close else ""
     return f"unknown {group} {option!r}: available are {', '.join(options) or 'none'}{hint}"
 
 

@@ -34,6 +34,8 @@ def refused(ran, *parts):
         ("predictor.name=foo", ["unknown predictor 'foo'", "ridge"]),
         ("+tactic.foo=1", ["no setting 'foo'", "population"]),
         ("objectives=[acc]", ["unknown objective 'acc'", "measured_latency"]),
+        ("hardware=onnx_cpu", ["unknown hardware 'onnx_cpu'", "did you mean openvino_cpu or onnxruntime_cpu?"]),
+        ("--budget=9", ["there is no option --budget", "without dashes, budget=9"]),
         ("metric=top2", ["gives no metric 'top2': it has top1, loss; did you mean 'top1'?"]),
         ("descriptors=[macs,flops]", ["unknown descriptor 'flops'", "params", "synflow"]),
         ("descriptors=flops", ["unknown descriptor 'flops'"]),
