@@ -2,6 +2,7 @@
 
 import io
 import shlex
+import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Sequence
@@ -40,12 +41,16 @@ class Host:
     def __post_init__(self) -> None:
         if not self.address or self.address.startswith("-") or any(c.isspace() for c in self.address):
             raise ValueError(f"host must be a name or user@name, got {self.address!r}")
+        if not self.ssh or shutil.which(self.ssh[0]) is None:
+            raise RemoteError(
+                f"{self.address}: there is no program {' '.join(self.ssh[:1]) or 'for ssh'} on this machine"
+            )
 
     def profile(self, bundle: str | Path, say: Callable[[str], None] = lambda _: None) -> Path:
         """Copies a profile bundle there unless it is there, runs it, and brings its results into the bundle.
 
-        What an earlier, interrupted call measured is kept there and gone on from. Results come back also where the
-        connection is cut later, or the program fails.
+        What an earlier, interrupted call measured is kept there, or goes there with the bundle, and is gone on from.
+        Results come back also where the connection is cut later, or the program fails.
 
         Args:
             bundle: a folder that `write_profile_bundle` wrote.
@@ -104,7 +109,7 @@ class Host:
                 process.terminate()
                 raise
         if process.returncode:
-            raise self._error("measuring", process.returncode, "\n".join(lines[-3:]))
+            raise self._error(f"measuring in {there}", process.returncode, "\n".join(lines[-3:]))
 
     def _run(self, command: str, what: str, standard_input: bytes = b"") -> bytes:
         """Output of a command of the shell there; `what` it is for, in messages."""
@@ -134,6 +139,6 @@ def _archive(bundle: Path) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for path in sorted(bundle.rglob("*")):
-            if path.is_file() and path.name not in (RESULTS, TABLE):
+            if path.is_file() and path.name != TABLE:
                 archive.add(path, path.relative_to(bundle))
     return buffer.getvalue()

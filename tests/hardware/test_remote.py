@@ -361,6 +361,17 @@ def test_a_cut_connection_is_gone_on_from(loopback, net, tmp_path):
     assert not any("copying" in line or "group 2 of" in line for line in said)
 
 
+def test_what_a_host_forgot_goes_there_again(loopback, measured, tmp_path):
+    bundle, said = Path(shutil.copytree(measured, tmp_path / "bundle")), []
+    before = (bundle / "results.jsonl").read_bytes()
+    (bundle / "results.jsonl").write_bytes(b"\n".join(before.splitlines()[:-1]) + b"\n")
+    host_of(loopback, folder="fresh").profile(bundle, said.append)
+    assert [line.split("group ")[1][0] for line in said if "group " in line and " of " in line][:1] == ["4"]
+    after = (bundle / "results.jsonl").read_bytes()
+    assert after.splitlines()[:-1] == before.splitlines()[:-1]
+    assert read_profile(bundle).complete
+
+
 def test_paths_on_the_host_may_begin_at_home(loopback, bundle):
     home = loopback.folder / "home"
     home.mkdir(exist_ok=True)
@@ -377,5 +388,7 @@ def test_what_fails_behind_ssh_is_told(loopback, bundle):
         host_of(loopback, python="no-such-python").profile(bundle)
     with pytest.raises(RemoteError, match="failed or was cut"):
         host_of(loopback, ssh=("ssh", "-F", "none", "-p", "1")).profile(bundle)
+    with pytest.raises(RemoteError, match="there is no program no-such-ssh on this machine"):
+        host_of(loopback, ssh=("no-such-ssh",))
     with pytest.raises(ValueError, match="host must be"):
         Host("-oProxyCommand=touch owned")
