@@ -39,6 +39,7 @@ from supernet.tasks import Task
 from supernet.validation import Validation
 
 logger = logging.getLogger(__name__)
+_LESS_IS_BETTER = ("loss", "perplexity")
 
 
 def output_folder() -> Path:
@@ -232,6 +233,11 @@ class Setup:
         return self.metric if self.metric in names else None
 
     def _accuracy(self, name: str) -> Objective:
+        if self.metric in _LESS_IS_BETTER:
+            raise SearchError(
+                f"metric={self.metric}: less of it is better, but the metric of a search is maximised. Take another one, "
+                f"or search from Python with goal='min'"
+            )
         device = self.config.get("validate_on")
         measure = Validation(self.net, self.task, metric=self.config.get("metric"), device=device)
         return Objective(name, goal="max", measure=measure)

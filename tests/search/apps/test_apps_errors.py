@@ -36,6 +36,7 @@ def refused(ran, *parts):
         ("objectives=[acc]", ["unknown objective 'acc'", "measured_latency"]),
         ("hardware=onnx_cpu", ["unknown hardware 'onnx_cpu'", "did you mean openvino_cpu or onnxruntime_cpu?"]),
         ("--budget=9", ["there is no option --budget", "without dashes, budget=9"]),
+        ("metric=loss", ["metric=loss: less of it is better"]),
         ("metric=top2", ["gives no metric 'top2': it has top1, loss; did you mean 'top1'?"]),
         ("descriptors=[macs,flops]", ["unknown descriptor 'flops'", "params", "synflow"]),
         ("descriptors=flops", ["unknown descriptor 'flops'"]),
