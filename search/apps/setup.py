@@ -235,8 +235,8 @@ class Setup:
     def _accuracy(self, name: str) -> Objective:
         if self.metric in _LESS_IS_BETTER:
             raise SearchError(
-                f"metric={self.metric}: less of it is better, but the metric of a search is maximised. Take another one, "
-                f"or search from Python with goal='min'"
+                f"metric={self.metric}: less of it is better, but the metric of a search is maximised. "
+                "Take another one, or search from Python with goal='min'"
             )
         device = self.config.get("validate_on")
         measure = Validation(self.net, self.task, metric=self.config.get("metric"), device=device)
