@@ -14,13 +14,14 @@ from search.surrogate import Belief, Model, Surrogate
 Floats = NDArray[np.float64]
 _SHORTLIST = 200
 _MARGIN = 0.1
+_LIKELY = np.log(0.5)
 _LEAST = np.log(1e-6)  # of the volume of a front
 
 
 def promising(surrogate: Surrogate, measured: Belief, pending: Belief, candidates: Belief, n: int) -> NDArray[np.intp]:
     """Rows of up to `n` candidates, in order of choice; those that promise next to nothing are left out."""
     fronts = [
-        Front.of(measured, columns, view).with_points(pending.mean)
+        Front.of(measured, candidates, columns, view).with_points(pending.mean)
         for view, columns in enumerate(surrogate.problem.optimised)
     ]
     short = np.argsort(-_score(fronts, candidates, candidates.std), kind="stable")[:_SHORTLIST]
@@ -48,7 +49,7 @@ def _score(fronts: Sequence["Front"], belief: Belief, std: Floats) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Front:
-    """What the feasible measured architectures dominate in one view, seen from a little beyond the worst of its front.
+    """What the feasible measured architectures dominate in one view, seen from a little beyond the ends of its front.
 
     Args:
         region: of the view's objectives.
@@ -65,12 +66,18 @@ class Front:
     any_feasible: bool
 
     @classmethod
-    def of(cls, measured: Belief, columns: NDArray[np.intp], view: int) -> Self:
-        """From what was measured."""
+    def of(cls, measured: Belief, candidates: Belief, columns: NDArray[np.intp], view: int) -> Self:
+        """From what was measured; seen from where it would end with those candidates that surely are on the front.
+
+        That is by one standard deviation. Else a front that begins narrow could only creep beyond its ends.
+        """
         mean = measured.mean[:, columns]
         feasible = mean[measured.log_feasible[:, view] == 0]
         front = feasible[non_dominated(feasible, ["min"] * len(columns))] if len(feasible) else feasible
-        seen = front if len(front) else mean
+        likely = candidates[candidates.log_feasible[:, view] >= _LIKELY]
+        sure = np.concatenate([front, (likely.mean + likely.std)[:, columns]])
+        ahead = sure[non_dominated(sure, ["min"] * len(columns))]
+        seen = np.concatenate([front, ahead]) if len(front) else mean
         width = np.ptp(seen, axis=0)
         width = np.where(width > 0, width, np.ptp(mean, axis=0))
         width = np.where(width > 0, width, np.maximum(np.abs(seen).max(axis=0), 1.0))

@@ -1,7 +1,7 @@
 """Compares our tactics with other tools at equal numbers of measurements, and writes a table and a figure.
 
     python benchmarks/search/compare.py --landscapes DIR         # everything: hours; goes on where it was stopped
-    python benchmarks/search/compare.py --scenarios synthetic    # without further data
+    python benchmarks/search/compare.py --scenarios synthetic unordered    # without further data
     python benchmarks/search/compare.py --landscapes DIR --tactics bayesian bayesian:predictor=ridge --scenarios front
     python benchmarks/search/compare.py --landscapes DIR --only-report
 
@@ -11,7 +11,8 @@ only tells results apart), or a peer: Optuna's samplers (need `pip install 'supe
 
 Scenarios: "front" is the hypervolume of accuracy and latency as a share of the best known; "noisy" the same with noise
 on measured accuracies, scored without; "rugged" the same on another accuracy model; "rounds" with batches of 32;
-"caps" the best accuracy below a latency; "synthetic" made-up landscapes of several spaces.
+"caps" the best accuracy below a latency; "synthetic" made-up landscapes of several spaces,
+"unordered" such ones of operations that have no order.
 
 Every finished search is appended to the results file. A tactic whose batches depend on the budget is run once per
 budget, any other once with the largest. CPU seconds are those of a search beside measuring accuracy, which is instant.
@@ -92,6 +93,8 @@ def _runs(scenario: Scenario, landscape: str, options: argparse.Namespace) -> It
 def _landscapes(scenario: Scenario, options: argparse.Namespace) -> Iterator[Landscape]:
     if scenario.accuracy == "synthetic":
         yield from map(landscapes.synthetic, landscapes.SYNTHETIC)
+    elif scenario.accuracy == "unordered":
+        yield from map(landscapes.unordered, landscapes.UNORDERED)
     elif options.landscapes is None:
         sys.exit("this scenario needs --landscapes DIR, a folder with landscapes.py, its data and reference.json")
     else:

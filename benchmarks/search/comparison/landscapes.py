@@ -19,6 +19,7 @@ Values = Callable[[list[Architecture]], Floats]
 
 STAGES = (4, 4, 4, 4, 4)
 SYNTHETIC = ("mobilenet", "resnet50", "transformer")
+UNORDERED = {"cell": (6, 5), "chain": (20, 4)}
 _SAMPLE, _SAMPLE_SEED = 2000, 12345
 
 
@@ -93,6 +94,26 @@ def synthetic(shape: str) -> Landscape:
     )
 
 
+def unordered(shape: str) -> Landscape:
+    """Operations without an order: "cell" has 6 genes of 5 (15,625 architectures), "chain" 20 of 4.
+
+    What an operation is worth and what it costs have nothing to do with each other; pairs of operations interact.
+    """
+    n_genes, n_operations = UNORDERED[shape]
+    operations = tuple("abcdefgh"[:n_operations])
+    space = SearchSpace(*(Choice(f"gene{i}", operations) for i in range(n_genes)))
+    rng = np.random.default_rng(2024)
+    n_features = n_genes * n_operations
+    gain, cost = rng.normal(size=n_features), rng.random(n_features)
+    pairs = np.triu(rng.normal(0, 0.5 / np.sqrt(n_genes), (n_features, n_features)), 1)
+    return landscape(
+        f"unordered/{shape}",
+        space,
+        lambda architectures: 70 + _capacity(space, architectures, gain, pairs),
+        lambda architectures: 1 + space.features(architectures).astype(np.float64) @ cost,
+    )
+
+
 def released(directory: Path, device: str, accuracy: str) -> Landscape:
     """One of the landscapes in a folder that holds landscapes.py, its data and reference.json."""
     file = directory / "landscapes.py"
@@ -103,7 +124,10 @@ def released(directory: Path, device: str, accuracy: str) -> Landscape:
         raise ImportError(f"{file} cannot be imported")
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
-    known = json.loads((directory / "reference.json").read_text())[accuracy][device]
+    references = json.loads((directory / "reference.json").read_text())[accuracy]
+    if device not in references:
+        raise ValueError(f"{directory} has no device {device!r}: it has {', '.join(references)}")
+    known = references[device]
     model = module.OfaMobileNetV3Landscape(device, accuracy=accuracy)
 
     def rows(architectures: Sequence[Architecture]) -> list[list[int]]:

@@ -11,7 +11,7 @@ class Scenario:
 
     Args:
         title: says what it is about.
-        accuracy: which model of accuracy, on every device; "synthetic": made-up landscapes.
+        accuracy: which model of accuracy, on every device; "synthetic", "unordered": made-up landscapes.
         noise: standard deviation on measured accuracies, in percent.
         batch: architectures per batch; None: as each competitor wants.
         caps: quantiles of latency below which accuracy counts alone; None: the front counts.
@@ -33,6 +33,7 @@ SCENARIOS = {
     "rounds": Scenario("rounds of 32", batch=32, largest=256),
     "caps": Scenario("accuracy alone, below a latency", caps=(0.25, 0.5, 0.75), largest=150),
     "synthetic": Scenario("made-up landscapes of several spaces", accuracy="synthetic", largest=250),
+    "unordered": Scenario("made-up landscapes of operations without an order", accuracy="unordered", largest=100),
 }
 
 
