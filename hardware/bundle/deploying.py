@@ -1,6 +1,7 @@
 """Writes a sub-network as a bundle: a folder that runs on its device without this framework."""
 
 import copy
+import hashlib
 import json
 import math
 import platform
@@ -10,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from hardware import backends
@@ -175,12 +175,13 @@ def _write_data(partial: Path, making: Making, metrics: Mapping[str, Any], sampl
     net, architecture = making.net, json.loads(making.architecture.to_json())
     described = {"supernet": net.name, "space": net.space.fingerprint}
     header = {"format": "pt", **described, "architecture": making.architecture.to_json()}
-    (partial / _WEIGHTS).write_bytes(save(_state(making.model), header))
+    weights = _state(making.model)
+    (partial / _WEIGHTS).write_bytes(save(weights, header))
     sample.save(partial / "sample.npz")
     write_json(partial / "architecture.json", {**described, "architecture": architecture})
     write_json(partial / "metrics.json", metrics)
     manifest = {"version": _FORMAT_VERSION, "run": run, "device": metrics["device"], "parity": metrics["parity"]}
-    write_json(partial / MANIFEST, manifest)
+    write_json(partial / MANIFEST, manifest | {"id": _identity(partial, metrics["device"], weights)})
 
 
 def _keep_results(before: Path, partial: Path) -> None:
@@ -188,18 +189,22 @@ def _keep_results(before: Path, partial: Path) -> None:
     if not (before / RESULTS).is_file():
         return
     try:
-        same = _identity(before) == _identity(partial)
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError):  # of a damaged bundle nothing is taken
+        known, new = (json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["id"] for folder in (before, partial))
+    except (OSError, ValueError, KeyError, TypeError):  # of a damaged bundle nothing is taken
         return
-    if same:
+    if known == new:
         (partial / RESULTS).write_bytes((before / RESULTS).read_bytes())
 
 
-def _identity(bundle: Path) -> tuple[Any, ...]:
-    """What the results of a bundle depend on: device, runtime, architecture and weights."""
-    weights = {name: (t.shape, t.numpy().tobytes()) for name, t in load_file(bundle / _WEIGHTS).items()}
-    device = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))["device"]
-    return device, (bundle / "runtime.json").read_bytes(), (bundle / "architecture.json").read_bytes(), weights
+def _identity(bundle: Path, device: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str:
+    """Digest of what the results of a bundle depend on: device, runtime, architecture and weights."""
+    found = hashlib.sha256(json.dumps(device, sort_keys=True).encode())
+    for name in ("runtime.json", "architecture.json"):
+        found.update((bundle / name).read_bytes())
+    for name, tensor in sorted(weights.items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).cpu().numpy().tobytes())
+    return found.hexdigest()[:16]
 
 
 def _state(model: nn.Module) -> dict[str, Tensor]:

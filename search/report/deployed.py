@@ -57,7 +57,7 @@ class Bundle:
     def read(cls, folder: Path, top: Path) -> "Bundle":
         """The bundle in a folder. Raises SearchError naming the file that cannot be read, or what it lacks."""
         manifest, metrics = _object(folder / _MANIFEST), _object(folder / "metrics.json")
-        back = _back(folder / BACK) if (folder / BACK).exists() else None
+        back = _back(folder / BACK, manifest) if (folder / BACK).exists() else None
         try:
             return cls(
                 folder.relative_to(top).as_posix(),
@@ -142,13 +142,28 @@ def bundles_below(top: Path) -> list[Bundle]:
     )
 
 
-def _back(path: Path) -> dict[str, Any]:
-    """What `run.py` printed: parity with PyTorch and, if it holds, latency. Raises SearchError for anything else."""
+def _back(path: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What `run.py` printed: parity with PyTorch and, if it holds, latency.
+
+    Raises SearchError for anything else, what another bundle printed, and a latency with other settings.
+    """
     printed = _object(path)
     latency = printed.get("latency") if isinstance(printed.get("parity"), dict) else {}
-    if latency is not None and not (isinstance(latency, dict) and set(latency) >= _LATENCY_KEYS):
+    if latency is not None and not (
+        isinstance(latency, dict) and all(_is_number(latency.get(k)) for k in _LATENCY_KEYS)
+    ):
         raise SearchError(f"{path} is not what run.py prints: bring its output back once more, or remove the file")
+    if printed.get("bundle") not in (None, manifest.get("id")):
+        raise SearchError(f"{path} is what run.py of another bundle printed: bring back that of this one, or remove it")
+    for setting, own in (("threads", "threads"), ("batch", "batch_size")):
+        meant = {**_USUAL_DEVICE, **manifest.get("device", {})}[own]
+        if (used := (latency or {}).get(setting, meant)) != meant:
+            raise SearchError(f"{path} is of {setting} {used}, the device has {meant}: run run.py without options")
     return printed
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def _object(path: Path) -> dict[str, Any]:

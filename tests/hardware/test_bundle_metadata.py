@@ -2,6 +2,8 @@
 
 import importlib.metadata
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 
@@ -45,7 +47,7 @@ def test_what_the_device_measured_stays_with_the_same_model(net, tmp_path):
     deploy(net, net.largest, replace(DEVICE, batch_size=4), folder)
     assert not (folder / "run.json").exists()
     (folder / "run.json").write_text('{"latency": 1}')
-    (folder / "model.safetensors").write_bytes(b"damaged")
+    (folder / "bundle.json").write_bytes(b'{"damaged": ')
     deploy(net, net.largest, replace(DEVICE, batch_size=4), folder)
     assert not (folder / "run.json").exists()
 
@@ -55,3 +57,19 @@ def test_metrics_may_be_numbers_of_numpy_and_pytorch(net, tmp_path):
     folder = deploy(net, net.smallest, DEVICE, tmp_path / "bundle", metrics={"measured": numbers})
     measured = json.loads((folder / "metrics.json").read_text())["measured"]
     assert measured == {"top1": 0.5, "n": 3, "loss": 2.5, "note": "fine-tuned"}
+
+
+def test_a_bundle_says_which_it_is_and_what_it_needs(net, tmp_path):
+    """What `run.py` prints names its bundle, so that results of two bundles are not mixed up."""
+    small, again, large = (
+        deploy(net, a, DEVICE, tmp_path / name)
+        for name, a in [("a", net.smallest), ("b", net.smallest), ("c", net.largest)]
+    )
+    ids = [json.loads((folder / "bundle.json").read_text())["id"] for folder in (small, again, large)]
+    assert ids[0] == ids[1] != ids[2]
+    ran = subprocess.run([sys.executable, "-I", small / "run.py", "--repeats", "2"], capture_output=True, check=True)
+    assert json.loads(ran.stdout)["bundle"] == ids[0]
+    bare = subprocess.run([sys.executable, "-I", "-S", small / "run.py"], capture_output=True, text=True, check=False)
+    assert bare.returncode == 1
+    assert f"No module named 'numpy': python -m pip install -r {small / 'requirements.txt'}" in bare.stderr
+    assert "Traceback" not in bare.stderr

@@ -23,13 +23,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))  # `python -I` leaves it out
 
-import runtime  # type: ignore[import-not-found]  # noqa: E402
-import task  # type: ignore[import-not-found]  # noqa: E402
+try:
+    import numpy as np
+    import runtime  # type: ignore[import-not-found]
+    import task  # type: ignore[import-not-found]
+except ImportError as error:
+    sys.exit(f"run.py: {error}: python -m pip install -r {HERE / 'requirements.txt'}")
 
 _SECONDS = 2.0  # of measuring, unless --repeats says how often
 
@@ -38,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Prints the report to stdout and returns the exit code."""
     bundle = json.loads((HERE / "bundle.json").read_text(encoding="utf-8"))
     options = parse(arguments, bundle["device"])
-    report: dict[str, Any] = {"device": bundle["device"]["name"], "cpu": cpu()}
+    report: dict[str, Any] = {"bundle": bundle.get("id"), "device": bundle["device"]["name"], "cpu": cpu()}
     try:
         program = task.Program(HERE, options.threads)
         report["parity"] = program.check(bundle["parity"]["tolerance"])

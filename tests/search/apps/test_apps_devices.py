@@ -114,7 +114,7 @@ def test_what_run_py_told_on_the_device_goes_into_the_overview(app, searched, tm
     folder = tmp_path / "run"
     shutil.copytree(searched, folder)
     bundle = folder / f"bundle/{BOARD}/0"
-    command = [sys.executable, "run.py", "--repeats", "3", "--threads", "1"]
+    command = [sys.executable, "run.py", "--repeats", "3"]
     ran = subprocess.run(command, cwd=bundle, capture_output=True, text=True, check=True)
     (bundle / "run.json").write_text(ran.stdout)
     assert app("deploy", "overview", f"search={folder}").code == 0
@@ -129,6 +129,15 @@ def test_what_run_py_told_on_the_device_goes_into_the_overview(app, searched, tm
     for damaged in ("[1]", "{}", json.dumps({"parity": {"ok": True}, "latency": {"median_ms": 1.0}})):
         (bundle / "run.json").write_text(damaged)
         assert refused(app("deploy", "overview", f"search={folder}"), str(bundle / "run.json"))
+    told = json.loads(ran.stdout)
+    for mistake, message in [
+        ({"bundle": "that of another rank"}, "is what run.py of another bundle printed"),
+        ({"latency": told["latency"] | {"threads": 16}}, "is of threads 16, the device has 4"),
+        ({"latency": told["latency"] | {"batch": 16}}, "is of batch 16, the device has 1"),
+        ({"latency": told["latency"] | {"median_ms": float("nan")}}, "is not what run.py prints"),
+    ]:
+        (bundle / "run.json").write_text(json.dumps(told | mistake))
+        assert refused(app("deploy", "overview", f"search={folder}"), message)
     (bundle / "metrics.json").write_text("{")
     assert refused(app("deploy", "overview", f"search={folder}"), str(bundle / "metrics.json"))
 
