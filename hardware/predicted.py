@@ -13,7 +13,6 @@ import predictors
 from hardware import fitting
 from hardware.device import Device
 from hardware.model import Saved, TableError, digest, heading, require_format
-from predictors.robust import Robust
 from supernet import SearchSpace
 from supernet.families.hat import LATENCY_FEATURES, latency_features
 
@@ -109,6 +108,8 @@ class LatencyPredictor(Saved):
             drawn = np.sort(np.random.default_rng(0).permutation(len(rows))[:MOST_ROWS])
             rows, latencies_ms = rows[drawn], latencies_ms[drawn]
         columns = DESCRIPTIONS[description].columns(space, rows)
+        from predictors.robust import Robust  # needs scikit-learn, which takes long to import
+
         robust = Robust().fit(columns, np.log(latencies_ms))
         kept, error, scale = np.ones(len(rows), dtype=bool), {}, 1.0
         if not robust.preparation_.is_constant:
@@ -141,7 +142,7 @@ class LatencyPredictor(Saved):
         return self.scale * np.exp(self._predictor.predict_mean(columns))
 
     @cached_property
-    def _predictor(self) -> predictors.Predictor:
+    def _predictor(self) -> "predictors.Predictor":
         columns = DESCRIPTIONS[self.description].columns(self.space, self.rows)
         return predictors.create("gp").fit(columns[self.kept], np.log(self.latencies_ms[self.kept]))
 

@@ -6,7 +6,7 @@ for empty input, different lengths, NaN or infinity.
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy.special import ndtri
 
 
 def mape(y: ArrayLike, prediction: ArrayLike) -> float:
@@ -40,6 +40,8 @@ def spearman(y: ArrayLike, prediction: ArrayLike) -> float:
     measured, predicted = _checked(y, prediction)
     if _constant(measured) or _constant(predicted):
         return 0.0
+    from scipy import stats  # here, and below: it takes long to import, and few programs need it
+
     return float(np.corrcoef(stats.rankdata(measured), stats.rankdata(predicted))[0, 1])
 
 
@@ -48,6 +50,8 @@ def kendall(y: ArrayLike, prediction: ArrayLike) -> float:
     measured, predicted = _checked(y, prediction)
     if _constant(measured) or _constant(predicted):
         return 0.0
+    from scipy import stats
+
     return float(stats.kendalltau(measured, predicted).statistic)
 
 
@@ -62,7 +66,7 @@ def coverage(y: ArrayLike, mean: ArrayLike, std: ArrayLike, level: float = 0.9) 
         raise ValueError(f"level must lie between 0 and 1, got {level}")
     if (spread < 0.0).any():
         raise ValueError(f"std is negative in row {int(np.argmax(spread < 0.0))}")
-    half_width = float(stats.norm.ppf(0.5 + level / 2.0)) * spread
+    half_width = float(ndtri(0.5 + level / 2.0)) * spread
     return float(np.mean(np.abs(measured - predicted) <= half_width))
 
 

@@ -131,7 +131,7 @@ def searched(store, calls, budget, stop_at=None, **settings):
     tactic=st.sampled_from(["random", "nsga2"]),
     seed=st.integers(0, 3),
 )
-@settings(max_examples=20, **QUIET)
+@settings(max_examples=12, **QUIET)
 def test_a_search_stopped_anywhere_loses_nothing(
     workers, batch_size, stops, asynchronous, tactic, seed, tmp_path_factory
 ):

@@ -3,7 +3,7 @@ import sqlite3
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search import Measurement, Store, StoreError, Trial
@@ -40,7 +40,7 @@ operations = st.lists(
 
 
 @given(operations, st.integers(0, 12))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None)
 def test_a_store_is_a_dictionary_where_the_first_success_wins(tmp_path_factory, todo, reopen_at):
     path = tmp_path_factory.mktemp("s") / "store.sqlite"
     model, store = {}, opened(path)
