@@ -92,6 +92,10 @@ class Architecture(Mapping[str, Any]):
     def __repr__(self) -> str:
         return f"Architecture({self.to_json()})"
 
+    def __str__(self) -> str:
+        """JSON, so that tables which pandas writes can be read again."""
+        return self.to_json()
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (self._values, self.genes, self.origin)
 

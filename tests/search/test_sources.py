@@ -75,6 +75,13 @@ def test_choices_and_genes_may_have_columns(style, tmp_path):
     assert values_of(frame) == {"accuracy": {a: i + 1.0 for i, a in enumerate(architectures)}}
 
 
+def test_the_frame_of_a_result_is_a_source_as_pandas_writes_it(tmp_path):
+    count = Objective("accuracy", measure=lambda architectures: [1.0] * len(architectures))
+    result = search.run(SPACE, [count], tactic="random", budget=6, progress=False)
+    result.frame.to_csv(tmp_path / "x.csv")
+    assert list(values_of(tmp_path / "x.csv")["accuracy"]) == list(result.frame["architecture"])
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize(("separator", "mark"), [(",", "."), (";", ","), (";", "."), ("\t", ",")])
 def test_tables_of_spreadsheets(separator, mark, encoding, tmp_path):
