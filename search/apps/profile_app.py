@@ -55,14 +55,15 @@ def bundle(setup: Setup) -> None:
 def import_(setup: Setup) -> None:
     """Makes the table from measurements that came back from the device, or from published ones."""
     config = setup.config
-    if config.results is not None and is_published(config.results):
+    elsewhere = setup.device.backend == "imported"
+    if config.results is not None and (elsewhere or is_published(config.results)):
         published = import_latency(
             config.results, setup.net, setup.device, column=config.column, fixed=dict(config.fixed)
         )
         published.save(table_path(setup, published))
         show(setup, published)
         return
-    if config.results is None and setup.device.backend == "imported":
+    if elsewhere:
         raise SearchError(f"give results=FILE, the latencies that others measured of {setup.device.name}")
     table = read_profile(bundle_folder(setup), config.results)
     require_network(table, setup.net, bundle_folder(setup))

@@ -98,7 +98,7 @@ def _fixed(setup: Setup) -> dict[str, Any]:
 def _measured(setup: Setup, sources: Sequence[LatencyModel]) -> Measured | None:
     """Measurements of the device: given, or made here or over SSH; None after writing down what to measure."""
     config, device = setup.config, setup.device
-    if config.results is not None and is_sheet(config.results):
+    if config.results is not None and (device.backend == "imported" or is_sheet(config.results)):
         architectures, latencies = measurements(Path(config.results), setup.net, config.column, _fixed(setup))
         return architectures, latencies, {"source": Path(config.results).name}
     if config.action == "import" or config.results is not None:

@@ -74,3 +74,14 @@ def test_a_column_must_be_chosen(app, own, measured, tmp_path):
     )  # fmt: skip
     assert ran.code == 2
     assert "give column=..., one of old, new" in ran.err
+
+
+def test_latencies_in_another_kind_of_file_are_refused(app, own, tmp_path):
+    (tmp_path / "latencies.xlsx").write_bytes(b"PK")
+    phone = ["hardware=imported", "hardware.name=old", "supernet=small", f"output={tmp_path}", "--config-dir", own]
+    ran = app("profile", "import", *phone, f"results={tmp_path / 'latencies.xlsx'}")
+    assert ran.code == 2
+    assert "latencies.xlsx: cannot tell what this is; import takes .csv" in ran.err
+    ran = app("profile", "import", *phone)
+    assert ran.code == 2
+    assert "give results=FILE" in ran.err
