@@ -168,7 +168,7 @@ def _genes(sheet: Sheet, space: SearchSpace, fixed: Mapping[str, Any]) -> Values
         try:
             architectures.append(space.validate({**fixed, **mapping}))
         except ArchitectureError as error:
-            raise sheet.error(row, described[0], str(error)) from error
+            raise sheet.error(row, None if present else described[0], str(error)) from error
     return space.encode(architectures).astype(np.float64)
 
 

@@ -24,7 +24,7 @@ from search.apps.setup import Setup, output_folder
 from search.driver import n_workers
 from search.report import Baseline, console_table, write_overview, write_report
 from search.result import Result
-from search.sources.literals import literal
+from supernet.cells import literal
 from supernet.validation import require_fit
 
 logger = logging.getLogger(__name__)

@@ -1,6 +1,5 @@
 """Measurements from tables: our own results, those of DyNAS-T, any CSV or DataFrame."""
 
-import codecs
 import csv
 import re
 from collections import Counter
@@ -12,7 +11,8 @@ from typing import Any
 from search.errors import SearchError
 from search.objective import Objective, usable
 from search.sources.base import KnownValue, Source, warn
-from search.sources.literals import architecture_columns, choice_values, mapping_of
+from supernet.architecture import ArchitectureError
+from supernet.cells import choice_columns, choice_values, csv_reader, decimal_mark, mapping_of, number
 from supernet.space import SearchSpace
 
 _ARCHITECTURE = ("architecture", "subnetwork", "subnet", "config", "arch")
@@ -34,8 +34,6 @@ _ALIKE = (
     {"macs", "flops"},
     {"params", "parameters", "modelparameters"},
 )
-_SEPARATORS = (",", ";", "\t")
-_UNKNOWN = ("", "-", "na", "n/a", "none", "null")
 
 Row = tuple[str, Mapping[str, Any] | str]
 """Where the row is, as in "line 3", and its cells by column; a text instead of cells says why there are none."""
@@ -57,30 +55,14 @@ def csv_table(source: Source, path: Path) -> Table:
     Cells are separated by whatever gives the header line the most columns of ",", ";" and tabs; unless that is ",",
     numbers may have a decimal comma.
     """
-    lines = _text(path).lstrip("\r\n").splitlines(keepends=True)
-    separator = max(_SEPARATORS, key=lambda mark: len(_header(lines, mark)))
-    columns = _header(lines, separator)
-    if not columns:
-        raise SearchError(f"{source.label} is neither a store nor a CSV with a header line")
+    try:
+        reader = csv_reader(path, errors="replace")
+        columns = next([name.strip() for name in row] for row in reader if row)
+    except (StopIteration, csv.Error) as error:
+        raise SearchError(f"{source.label} is neither a store nor a CSV with a header line") from error
     if repeated := [name for name, n in Counter(columns).items() if name and n > 1]:
         raise SearchError(f"{source.label} has several columns {repeated[0]!r}: rename all but the one that counts")
-    reader = csv.reader(lines, delimiter=separator)
-    next(reader)
-    return Table(source, columns, _csv_rows(reader, columns), "." if separator == "," else ",")
-
-
-def _text(path: Path) -> str:
-    content = path.read_bytes()
-    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-    return content.decode(encoding, errors="replace")
-
-
-def _header(lines: Sequence[str], separator: str) -> list[str]:
-    """Names of the columns; none where the first line cannot be parsed."""
-    try:
-        return [name.strip() for name in next(csv.reader(lines, delimiter=separator))]
-    except (StopIteration, csv.Error):
-        return []
+    return Table(source, columns, _csv_rows(reader, columns), decimal_mark(reader))
 
 
 def _csv_rows(reader: Any, columns: Sequence[str]) -> Iterator[Row]:
@@ -134,7 +116,7 @@ def _architecture_reader(table: Table, space: SearchSpace) -> tuple[Any, bool]:
     """A function from a row's cells to an architecture's mapping; and whether 0 means "not measured", as in DyNAS-T."""
     column = next((name for name in table.columns if _plain(name) in _ARCHITECTURE), None)
     try:
-        by_choice = architecture_columns(space, table.columns, table.source.fixed)
+        by_choice = _choice_columns(space, table)
     except ValueError as error:
         by_choice = {}
         if column is None:
@@ -144,6 +126,17 @@ def _architecture_reader(table: Table, space: SearchSpace) -> tuple[Any, bool]:
     if column is None or by_choice:  # beside columns of choices, "arch" or "config" is a name
         return (lambda row: _from_columns(space, by_choice, row)), False
     return (lambda row: mapping_of(row[column])), _plain(column) == "subnetwork"
+
+
+def _choice_columns(space: SearchSpace, table: Table) -> dict[str, tuple[str, ...]]:
+    """Columns of each choice; those that are fixed, or have one value only, need none. Raises ArchitectureError."""
+    found = {choice.name: choice_columns(choice, table.columns) for choice in space.choices}
+    for choice in space.choices:
+        if not found[choice.name] and choice.name not in table.source.fixed and len(choice.values) > 1:
+            raise ArchitectureError(
+                f"no column for {choice.name!r}: give its value for all rows, as in fixed={{{choice.name!r}: ...}}"
+            )
+    return {name: columns for name, columns in found.items() if columns}
 
 
 def _objective_columns(table: Table, objectives: Sequence[Objective]) -> dict[str, str]:
@@ -171,21 +164,21 @@ def _objective_columns(table: Table, objectives: Sequence[Objective]) -> dict[st
     return found
 
 
-def _from_columns(space: SearchSpace, by_choice: Mapping[str, list[str]], row: Mapping[str, Any]) -> dict[str, Any]:
-    read: dict[str, Any] = {}
-    for name, columns in by_choice.items():
-        choice = space.choice(name)
-        cells = [choice_values(choice, row[column]) for column in columns]
-        read[name] = cells[0] if len(columns) == 1 else cells
-    return read
+def _from_columns(
+    space: SearchSpace, by_choice: Mapping[str, tuple[str, ...]], row: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {
+        name: choice_values(space.choice(name), [row[column] for column in columns])
+        for name, columns in by_choice.items()
+    }
 
 
 def _number(cell: Any, column: str, decimal: str) -> float:
     """The value of a cell, NaN where it is empty or says so."""
-    if cell is None or (isinstance(cell, str) and cell.strip().lower() in _UNKNOWN):
+    if cell is None:
         return float("nan")
     try:
-        return float(cell.strip().removesuffix("%").replace(decimal, ".") if isinstance(cell, str) else cell)
+        return number(cell, decimal) if isinstance(cell, str) else float(cell)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{column}: {cell!r} is not a number") from error
 

@@ -50,7 +50,7 @@ def test_columns_hold_any_value_of_a_choice(tmp_path, written):
     model = import_latency(write_csv(tmp_path / "t.csv", [*names, "ms"], rows), net, PHONE)
     np.testing.assert_allclose(model.latency(architectures), [mixed_ms(a) for a in architectures], rtol=0.1)
     rows[3][0] = "tanh"
-    with pytest.raises(TableError, match=r"line 5, column act: expected one of relu, gelu, got 'tanh'"):
+    with pytest.raises(TableError, match=r"line 5: act: 'tanh' is not one of \('relu', 'gelu'\)"):
         import_latency(write_csv(tmp_path / "t.csv", [*names, "ms"], rows), net, PHONE)
 
 
@@ -103,7 +103,7 @@ def test_each_gene_may_have_its_column(net, tmp_path, label, first):
     rows = [[*a["ks"], *a["e"], *a["d"], a["r"], 1 + i] for i, a in enumerate(architectures)]
     model = import_latency(write_csv(tmp_path / "t.csv", [*header, "r", "ms"], rows), net, PHONE)
     np.testing.assert_array_equal(model.rows, net.space.encode(architectures))
-    with pytest.raises(TableError, match=r"line 2, column e.*: ks is missing"):
+    with pytest.raises(TableError, match=r"line 2: ks is missing"):
         import_latency(write_csv(tmp_path / "t.csv", ["other", *header[1:], "r", "ms"], rows), net, PHONE, column="ms")
 
 
