@@ -24,6 +24,8 @@ from hardware.measuring import measure_interleaved
 from hardware.timing import Difference, waited_ns
 from supernet.parts import single
 
+from .conftest import Steady
+
 QUICK = Protocol(rounds=5, most_rounds=8, sample_ms=0.5)
 
 
@@ -383,14 +385,6 @@ def test_the_package_names_what_it_offers():
 
 
 def test_a_difference_is_what_the_longer_run_has_more():
-    class Steady(Runner):
-        def __init__(self, ms):
-            super().__init__(lambda: None)
-            self.ms = ms
-
-        def time_ms(self, calls):
-            return self.ms
-
     difference = Difference(Steady(3.0), Steady(1.0), 4)
     (found,) = measure_interleaved([difference], Protocol(rounds=6))
     assert found.median_ms == pytest.approx(0.5)
