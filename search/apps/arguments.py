@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 _SETTING = re.compile(r"(?P<key>[+~]{0,2}[\w./@:-]+)=(?P<value>.*)", re.DOTALL)
@@ -31,11 +32,7 @@ def prepared(arguments: Sequence[str], *, acts: bool = False) -> list[str]:
 
     Raises ValueError for an option that Hydra does not have.
     """
-    for argument, value in zip(arguments, [*arguments[1:], ""], strict=True):
-        name, given, inline = argument.partition("=")
-        if name.startswith("--") and not any(option.startswith(name) for option in _OPTIONS):
-            meant = inline if given else "..." if value.startswith("-") or "=" in value else value or "..."
-            raise ValueError(f"there is no option {name}: settings are written without dashes, {name[2:]}={meant}")
+    _require_options(arguments)
     before = ["", *arguments]
     arguments = [
         f"action={a}" if acts and _WORD.fullmatch(a) and (b in _WITHOUT_VALUE or not b.startswith("-")) else a
@@ -48,6 +45,15 @@ def prepared(arguments: Sequence[str], *, acts: bool = False) -> list[str]:
         return ready
     fixed = [match["key"].lstrip("+~") for match in map(_SETTING.fullmatch, ready) if match and not _varies(match[0])]
     return [*ready, f"hydra.job.config.override_dirname.exclude_keys=[{','.join(fixed)}]"] if fixed else ready
+
+
+def _require_options(arguments: Sequence[str]) -> None:
+    for argument, following in pairwise([*arguments, ""]):
+        name, given, inline = argument.partition("=")
+        if name.startswith("--") and not any(option.startswith(name) for option in _OPTIONS):
+            value = inline if given else "" if following.startswith("-") or "=" in following else following
+            meant = f"{name[2:]}={value or '...'}"
+            raise ValueError(f"there is no option {name}: settings are written without dashes, {meant}")
 
 
 def _quoted(argument: str) -> str:
