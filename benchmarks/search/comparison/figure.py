@@ -42,7 +42,7 @@ def draw(curves: Mapping[Run, Curve], labels: Sequence[str], path: Path) -> None
     looks = {label: (_COLOURS[i % len(_COLOURS)], _STYLES[i // len(_COLOURS) % 2]) for i, label in enumerate(labels)}
     for panel, ((landscape, cap), groups) in zip(axes.flat, places, strict=False):
         for label in (label for label in labels if label in groups):
-            _line(panel, groups[label], looks[label], label)
+            _line(panel, groups[label], looks[label], label, best=1.0 if cap is None else 0.0)
         panel.set_title(landscape + ("" if cap is None else f", cap at {cap:.0%}"), fontsize=11)
         panel.set_xscale("log")
         panel.set_yscale("log")
@@ -60,12 +60,13 @@ def draw(curves: Mapping[Run, Curve], labels: Sequence[str], path: Path) -> None
     figure.savefig(path, dpi=110)
 
 
-def _line(panel: Any, group: Group, look: tuple[str, str], label: str) -> None:
+def _line(panel: Any, group: Group, look: tuple[str, str], label: str, best: float) -> None:
+    """`best` is the best score that is known: 1 for shares, 0 for accuracies below a latency."""
     budgets = list(group.by_budget)
     many = len(budgets) > 1
     early = np.unique(np.geomspace(min(_FIRST, budgets[0]), budgets[0], 120).astype(np.int64))
     at = np.unique(np.concatenate([early, budgets]))
-    low, middle, high = np.maximum(-_negated(group.band(at.tolist())).T, 1e-4)
+    low, middle, high = np.maximum(best - group.band(at.tolist()).T, 1e-4)
     panel.plot(
         at,
         middle,
@@ -78,11 +79,6 @@ def _line(panel: Any, group: Group, look: tuple[str, str], label: str) -> None:
         markevery=np.flatnonzero(np.isin(at, budgets)).tolist(),
     )
     panel.fill_between(at, low, high, color=look[0], alpha=0.15, lw=0)
-
-
-def _negated(band: np.ndarray) -> np.ndarray:
-    """Scores less the best there is: 1 for shares, 0 for accuracies below the best."""
-    return band - 1.0 if np.nanmax(band, initial=-np.inf) > 0 else band
 
 
 def _ticks(panel: Any, capped: bool, largest: int) -> None:
